@@ -1,0 +1,37 @@
+"""Probabilistic graphical models for multimodal data, with scikit-learn's contract.
+
+Names load the module that defines them when they are first used, so that ``import mmgraph`` is
+quick.
+"""
+
+from importlib import import_module
+
+from ._version import __version__
+
+_HOMES = {
+    "DBM": "joint.dbm",
+    "MultimodalDBM": "joint.dbm",
+    "RBM": "joint.rbm",
+    "datasets": "datasets",
+    "load": "persistence",
+    "pack": "modalities",
+    "plotting": "plotting",
+    "save": "persistence",
+    "unpack": "modalities",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES[name]
+    module = import_module(f".{home}", __name__)
+    value = module if home == name else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)
