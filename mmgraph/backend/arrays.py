@@ -1,0 +1,139 @@
+"""The namespace and the device of an array."""
+
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+
+_DEVICES = ("auto", "cpu", "cuda")
+
+
+def namespace(*arrays):
+    """Return the array module, NumPy or CuPy, that the arrays belong to.
+
+    Python scalars, sequences and None belong to any namespace. CuPy is never imported here: an
+    array of CuPy can only exist where CuPy already is.
+
+    Parameters
+    ----------
+    *arrays : array-like, sparse matrix or None
+
+    Returns
+    -------
+    module
+        ``cupy`` when the arrays live on the GPU, else ``numpy``.
+
+    Raises
+    ------
+    TypeError
+        If arrays of NumPy and of CuPy are mixed.
+    """
+    on_gpu = [_is_cupy(array) for array in arrays if hasattr(array, "shape") and array.shape != ()]
+    if not any(on_gpu):
+        # 0-d arrays decide only when there is nothing else.
+        on_gpu = on_gpu or [_is_cupy(array) for array in arrays]
+    if not any(on_gpu):
+        return np
+    if not all(on_gpu):
+        raise TypeError(
+            "NumPy and CuPy arrays are mixed in one call; move them to one device first, "
+            "with to_device(array, 'cuda') or to_numpy(array)."
+        )
+    return sys.modules["cupy"]
+
+
+def special(xp):
+    """Return the special functions of a namespace: ``scipy.special`` or ``cupyx.scipy.special``."""
+    if xp.__name__ == "cupy":
+        import cupyx.scipy.special as functions
+    else:
+        import scipy.special as functions
+    return functions
+
+
+def to_numpy(array):
+    """Return the array on the CPU; what is not a CuPy array or matrix comes back as it is."""
+    return array.get() if _is_cupy(array) else array
+
+
+def to_device(array, device):
+    """Return the array on ``device``, copied only if it is not there yet.
+
+    Parameters
+    ----------
+    array : array-like or sparse matrix
+    device : {"auto", "cpu", "cuda"}
+        ``"auto"`` leaves the array where it is.
+
+    Returns
+    -------
+    ndarray or sparse matrix
+        Of NumPy (SciPy) or of CuPy.
+    """
+    device = resolve_device(device, array)
+    if device == "cpu":
+        array = to_numpy(array)
+        return array if hasattr(array, "shape") else np.asarray(array)
+    if _is_cupy(array):
+        return array
+    if hasattr(array, "tocsr"):
+        from cupyx.scipy import sparse
+
+        return sparse.csr_matrix(array.tocsr())
+    import cupy
+
+    return cupy.asarray(array)
+
+
+def resolve_device(device, *arrays):
+    """Return where to compute, ``"cpu"`` or ``"cuda"``; never falls back silently.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
+        ``"auto"`` follows the arrays.
+    *arrays : array-like
+        Looked at only for ``"auto"``.
+
+    Returns
+    -------
+    {"cpu", "cuda"}
+
+    Raises
+    ------
+    ValueError
+        If ``device`` is none of the three.
+    ImportError
+        If ``"cuda"`` is asked for and CuPy or numba-cuda is not installed.
+    RuntimeError
+        If ``"cuda"`` is asked for and CuPy finds no driver or no GPU.
+    """
+    if not isinstance(device, str) or device not in _DEVICES:
+        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda'; got {device!r}.")
+    if device == "auto":
+        return "cpu" if namespace(*arrays) is np else "cuda"
+    if device == "cuda":
+        _require_gpu()
+    return device
+
+
+def _require_gpu():
+    missing = [name for name in ("cupy", "numba_cuda") if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"device='cuda' needs {' and '.join(missing)}, not installed here: "
+            "pip install mmgraph[cuda12] or mmgraph[cuda13]."
+        )
+    import cupy
+
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(f"device='cuda' found no usable GPU: {error}") from error
+    if count == 0:
+        raise RuntimeError("device='cuda' found no usable GPU: CuPy counts 0 devices.")
+
+
+def _is_cupy(array):
+    roots = {base.__module__.partition(".")[0] for base in type(array).__mro__}
+    return not roots.isdisjoint({"cupy", "cupyx"})

@@ -1,0 +1,58 @@
+"""The GPU kernels on a real GPU; skipped with a reason where there is none."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmgraph.backend import arrays, kernels, random
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+
+@pytest.fixture
+def cupy():
+    try:
+        arrays.resolve_device("cuda")
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(str(error))
+    import cupy
+
+    return cupy
+
+
+@pytest.mark.gpu
+def test_every_kernel_equals_its_cpu_twin(cupy):
+    import twins_sampling
+
+    shapes = [*twins_sampling.SHAPES, (100, 1000), (70000, 3), (300, 784)]
+    twins_sampling.check(cupy.asarray, cupy.asnumpy, shapes)
+
+
+@pytest.mark.gpu
+def test_of_chooses_the_gpu(cupy):
+    assert kernels.of(cupy.zeros(3)).__name__.endswith("sampling_cuda")
+
+
+@pytest.mark.gpu
+def test_kernels_follow_the_current_stream(cupy):
+    key, rows = random.key(0), cupy.arange(2000, dtype=cupy.uint32)
+    with cupy.cuda.Stream(non_blocking=True):
+        x = cupy.ones((2000, 3000), dtype=cupy.float32)
+        for step in range(20):
+            module = kernels.of(x)
+            x, _ = module.gaussian(x, cupy.ones(3000), rows, key, step, 0)
+        result = cupy.asnumpy(x)
+    np.testing.assert_array_equal(result, np.full((2000, 3000), 21, dtype=np.float32))
+
+
+@pytest.mark.gpu
+def test_moves(cupy):
+    a = np.arange(6.0).reshape(2, 3)
+    on_gpu = arrays.to_device(a, "cuda")
+    assert arrays.namespace(on_gpu) is cupy
+    assert arrays.resolve_device("auto", on_gpu) == "cuda"
+    np.testing.assert_array_equal(arrays.to_numpy(on_gpu), a)
+    with pytest.raises(TypeError, match="mixed"):
+        arrays.namespace(a, on_gpu)
