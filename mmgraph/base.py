@@ -1,0 +1,404 @@
+"""The contract of every estimator: one check of X, and the generative verbs, written once.
+
+A family derives from :class:`MultimodalEstimator`, which turns X into
+:class:`~mmgraph.modalities.Views`. A generative family adds :class:`GenerativeMixin` and implements
+as little as one conditional, ``_complete``; `impute`, `sample` and `generate` follow. A family with
+a representation adds :class:`RepresentationMixin`.
+"""
+
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import closing
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from .backend import random
+from .backend.arrays import resolve_device
+from .modalities import Layout
+
+__all__ = ["GenerativeMixin", "MultimodalEstimator", "RepresentationMixin", "drive"]
+
+
+class MultimodalEstimator(BaseEstimator):
+    """Base of all estimators. Its subclasses have a parameter ``modalities``."""
+
+    def _check(self, X, *, reset=False):
+        """Validate X and split it into modalities.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or DataFrame of shape (n_rows, n_features)
+            Rows, with NaN where a modality is absent.
+        reset : bool
+            Learn the layout (in `fit`) instead of asking for the learnt one.
+
+        Returns
+        -------
+        Views
+        """
+        if not reset:
+            check_is_fitted(self)
+        _refuse_parts(X)
+        X = validate_data(
+            self,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_all_finite="allow-nan",
+        )
+        if reset:
+            resolve_device(getattr(self, "device", "auto"), X)
+            self.layout_ = Layout.resolve(
+                self.modalities,
+                X.shape[1],
+                feature_names=getattr(self, "feature_names_in_", None),
+                sequence=getattr(self, "sequence", None),
+            )
+        views = self.layout_.views(X)
+        if reset:
+            for name, mask in views.present.items():
+                if not mask.any():
+                    raise ValueError(
+                        f"modality {name!r} is absent (NaN) in all {len(mask)} rows: nothing can "
+                        "be learnt about it. Drop its columns, or add rows that show it."
+                    )
+        return views
+
+    def __sklearn_is_fitted__(self):
+        learnt = {name for name in vars(self) if name.endswith("_") and not name.startswith("__")}
+        return bool(learnt - {"feature_names_in_", "layout_", "n_features_in_"})
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _refuse_parts(X):
+    """Raise where X is a dict or list of modalities."""
+    parts = isinstance(X, Mapping) and not sp.issparse(X)  # SciPy's DOK arrays are mappings too
+    if parts or (isinstance(X, list | tuple) and np.ndim(X[:1]) == 3):
+        raise ValueError(
+            f"X is a {type(X).__name__} of modalities, but must be one 2-D array: put them side by "
+            "side with X, modalities = mmgraph.pack(image=images, text=counts)."
+        )
+
+
+def _has(hook):
+    def check(self):
+        return hasattr(self, hook)
+
+    return available_if(check)
+
+
+class RepresentationMixin(TransformerMixin, ClassNamePrefixFeaturesOutMixin):
+    """What a family with a representation gets.
+
+    ==================================  =============================================
+    a family implements                 and gets
+    ==================================  =============================================
+    ``_represent(views)``               `transform`, `fit_transform`, names out
+    ``_reconstruct(Z)``, if it can      `inverse_transform`
+    ``_n_features_out``                 (the number of components, which both need)
+    ==================================  =============================================
+    """
+
+    def transform(self, X):
+        """Representation of each row, inferred from the modalities that it shows.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            NaN marks absent modalities.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_rows, n_components)
+            In the floating type of X.
+        """
+        views = self._check(X)
+        return self._represent(views).astype(views.dtype, copy=False)
+
+    @_has("_reconstruct")
+    def inverse_transform(self, Z):
+        """Expected columns given representations.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_rows, n_components)
+            What `transform` returns.
+
+        Returns
+        -------
+        X : ndarray of shape (n_rows, n_features)
+            All modalities filled in.
+        """
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=np.float64, input_name="Z")
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z has shape {Z.shape}, but transform gives (n_rows, {self._n_features_out}): "
+                "pass what it returned."
+            )
+        return self.layout_.join(self._reconstruct(Z), len(Z))
+
+
+class GenerativeMixin:
+    """The generative verbs, in terms of what a family implements.
+
+    ==================================  =============================================
+    a family implements                 and gets
+    ==================================  =============================================
+    ``_complete(views, n_draws, key)``  `impute`, `sample`, `generate`
+    ``_log_density(views)``             `score_samples`, `score`
+    ==================================  =============================================
+
+    ``_complete`` returns a dict with one block a modality: the conditional mean given what each row
+    shows, of shape (n_rows, n_columns), when `n_draws` is None, else draws of shape (n_draws,
+    n_rows, n_columns). What it says of observed blocks is not used.
+    """
+
+    @_has("_complete")
+    def impute(self, X):
+        """Fill in every absent modality with its conditional mean; the same at every call.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            NaN marks absent modalities.
+
+        Returns
+        -------
+        X : ndarray of shape (n_rows, n_features)
+            Without NaN, in the floating type of X; observed blocks are kept as they are.
+        """
+        return self._merge(self._check(X))
+
+    @_has("_complete")
+    def sample(self, n_samples=1, *, given=None, random_state=None):
+        """Draw rows from the joint distribution, or completions of given rows.
+
+        Parameters
+        ----------
+        n_samples : int
+            How many draws (of each given row).
+        given : array-like or CSR matrix of shape (n_rows, n_features), optional
+            What is observed stays; what is NaN is drawn.
+        random_state : int, RandomState, Generator or None
+            Seed of the draws. None takes the estimator's own.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), or (n_samples, n_rows, n_features) with `given`
+        """
+        check_is_fitted(self)
+        n_samples = _count(n_samples)
+        key = self._key(random_state)
+        if given is None:
+            nothing = self.layout_.join({}, n_samples, ids=np.zeros(n_samples))
+            return self._merge(self.layout_.views(nothing), 1, key)[0]
+        return self._merge(self._check(given), n_samples, key)
+
+    @_has("_complete")
+    def generate(self, X, target, *, n_samples=None, random_state=None):
+        """Generate one modality from the others: p(target | rest).
+
+        The columns of `target` are hidden, whatever they hold, and inferred from what the row
+        shows of the other modalities.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Rows; other modalities may be absent too.
+        target : str
+            Name of the modality to generate.
+        n_samples : int, optional
+            Number of draws; None gives the conditional mean.
+        random_state : int, RandomState, Generator or None
+            Seed of the draws. None takes the estimator's own.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_target), or (n_samples, n_rows, n_target) when drawn
+        """
+        check_is_fitted(self)
+        self.layout_.require(target)
+        X = _hidden(X, self.layout_.columns[target], self.n_features_in_)
+        views = self._check(X).hide(target)
+        if n_samples is None:
+            completed = self._complete(views)
+        else:
+            completed = self._complete(views, _count(n_samples), self._key(random_state))
+        return np.asarray(completed[target], views.dtype)
+
+    @_has("_log_density")
+    def score_samples(self, X):
+        """Log-density of what each row shows, in nats (a lower bound where the class says so).
+
+        ``log p(target | rest)`` is the difference of two calls, with and without the target.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            NaN marks absent modalities. A row without any has log-density 0.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+        """
+        return np.asarray(self._log_density(self._check(X)), float)
+
+    @_has("_log_density")
+    def score(self, X, y=None):
+        """Mean of :meth:`score_samples`: higher is better, so that model selection works.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            NaN marks absent modalities.
+        y : ignored
+
+        Returns
+        -------
+        float
+        """
+        return float(self.score_samples(X).mean())
+
+    def _key(self, random_state=None):
+        """Random streams from a seed, or from the estimator's own."""
+        if random_state is None:
+            random_state = getattr(self, "random_state", None)
+        return random.key(random_state)
+
+    def _merge(self, views, n_draws=None, key=None):
+        """Observed blocks as they are, the others completed."""
+        lead = () if n_draws is None else (n_draws,)
+        missing = [name for name, mask in views.present.items() if not mask.all()]
+        completed = self._complete(views, n_draws, key) if missing else {}
+        blocks = {}
+        for name, block in views.blocks.items():
+            block = block.toarray() if sp.issparse(block) else block
+            block = np.broadcast_to(block, (*lead, *block.shape))
+            if name in missing:
+                mask = views.present[name][:, None]
+                block = np.where(mask, block, completed[name])
+            blocks[name] = block
+        return self.layout_.join(blocks, views.n_rows, views.dtype, ids=views.ids)
+
+
+def drive(epochs, *, total, verbose=0, description="fit", patience=None, tol=0.0):
+    """Drive a training generator: progress bar, history, Ctrl-C, divergence, early stopping.
+
+    Parameters
+    ----------
+    epochs : generator
+        Yields immutable records with a dict ``metrics``. The metric ``validation_score``, higher is
+        better, is what early stopping watches.
+    total : int
+        Largest number of epochs, for the bar.
+    verbose : int
+        1 shows a bar.
+    description : str
+        Label of the bar.
+    patience : int, optional
+        Stop after this many epochs without a better validation score, and return the best epoch.
+    tol : float
+        What counts as better.
+
+    Returns
+    -------
+    best : record or None
+        The last record, or the best one under early stopping. None when there was none.
+    history : dict of str to list
+        The metrics of all epochs.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When interrupted (Ctrl-C) or when learning diverged: the last good record is returned.
+    """
+    history = defaultdict(list)
+    last = best = None
+    waited = 0
+    # An overflow on the way to divergence is said once, by the warning below.
+    quiet = np.errstate(over="ignore", invalid="ignore")
+    with quiet, closing(epochs), _bar(total, description, verbose) as bar:
+        try:
+            for last in epochs:
+                for name, value in last.metrics.items():
+                    history[name].append(value)
+                shown = {k: f"{v:.4g}" for k, v in last.metrics.items() if k != "epoch"}
+                bar.set_postfix(shown, refresh=False)
+                bar.update()
+                if patience is None:
+                    continue
+                score = last.metrics["validation_score"]
+                if best is None or score > best.metrics["validation_score"] + tol:
+                    best, waited = last, 0
+                else:
+                    waited += 1
+                if waited >= patience:
+                    break
+        except KeyboardInterrupt:
+            if last is None:
+                raise
+            _warn("interrupted", history, "kept the model so far.")
+        except FloatingPointError as error:
+            if last is None:
+                raise ValueError(
+                    f"learning diverged in its first epoch ({error}): lower learning_rate, and "
+                    "check the scale of X."
+                ) from error
+            _warn(
+                f"learning diverged ({error})",
+                history,
+                "kept the last good parameters. Lower learning_rate, or raise batch_size.",
+            )
+    return (last if best is None else best), dict(history)
+
+
+def _warn(what, history, then):
+    epoch = max(map(len, history.values()), default=0)
+    warnings.warn(f"{what} after {epoch} epoch(s): {then}", ConvergenceWarning, stacklevel=4)
+
+
+def _bar(total, description, verbose):
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, desc=description, disable=not verbose, leave=True)
+
+
+def _count(n_samples):
+    if isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1:
+        raise ValueError(f"n_samples must be an int >= 1; got {n_samples!r}.")
+    return int(n_samples)
+
+
+def _hidden(X, columns, n_features):
+    """X with some columns NaN, of the kind that it was: what they held is not even looked at."""
+    _refuse_parts(X)
+    if not hasattr(X, "shape"):
+        X = np.array(X)
+    if X.shape[1:] != (n_features,):
+        return X  # and the check of X says what is wrong
+    if hasattr(X, "isetitem"):
+        X = X.copy()
+        for column in columns:
+            X.isetitem(column, np.nan)
+    elif sp.issparse(X):
+        X = sp.csr_array(X, copy=True)
+        X.data[np.isin(X.indices, columns)] = 0
+        X.eliminate_zeros()
+    else:
+        X = X.astype(np.float64) if X.dtype.kind in "biu" else X.copy()
+        if X.dtype.kind in "fO":
+            X[:, columns] = np.nan
+    return X
