@@ -1,0 +1,1 @@
+"""Pure functions and small records: arrays in, records out. Knows no estimator."""

@@ -1,0 +1,421 @@
+"""Maximum-likelihood learning of a Boltzmann machine by stochastic gradients.
+
+One step: clamp what a batch shows and infer the rest (mean field), let the model's own chains move
+(block Gibbs), and follow the difference of the two centred statistics. :func:`learn` is a
+generator: it yields an immutable :class:`Epoch` after each pass, so whoever drives it can show
+progress, stop, be interrupted or save, and loses nothing.
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backend.arrays import namespace
+from ..backend.random import derive
+from .boltzmann import Boltzmann, State, begin, gibbs, mean_field
+from .units import Noise
+
+__all__ = ["Data", "Epoch", "Settings", "construct", "learn", "reconstruction"]
+
+DATA, CHAINS, ORDER, WEIGHTS = range(4)  # what a derived key is used for
+SMALLEST_SCALE = 0.03  # of a column, relative to its standard deviation
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to learn.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Step size of weights and biases.
+    decay : {"constant", "linear", "inverse"}
+        Course of the rate over `max_epochs`: constant, linearly to zero, or 1 / (1 + 10 t / T).
+    momentum : float
+        Share of the last step that the next one keeps.
+    batch_size : int
+        Rows a step.
+    max_epochs : int
+        Passes over the rows.
+    n_chains : int
+        Number of chains of the model's own statistics.
+    n_gibbs : int
+        Sweeps of the chains a step.
+    persistent : bool
+        Chains go on from step to step (PCD) instead of starting at the data (CD).
+    centered : bool
+        Follow the centred gradient.
+    l2 : float
+        Weight decay.
+    sparsity_target, sparsity_cost : float
+        Mean activity that hidden units are drawn to, and how strongly.
+    mean_field_sweeps : int
+        Largest number of mean-field sweeps of a batch.
+    offset_rate : float
+        Share of a batch in the moving average of the offsets.
+    """
+
+    learning_rate: float = 0.05
+    decay: str = "linear"
+    momentum: float = 0.5
+    batch_size: int = 100
+    max_epochs: int = 100
+    n_chains: int = 100
+    n_gibbs: int = 1
+    persistent: bool = True
+    centered: bool = True
+    l2: float = 0.0
+    sparsity_target: float = 0.1
+    sparsity_cost: float = 0.0
+    mean_field_sweeps: int = 10
+    offset_rate: float = 0.02
+
+    def rate(self, epoch):
+        """Learning rate of an epoch (counted from 0)."""
+        if self.decay == "linear":
+            return self.learning_rate * max(1.0 - epoch / self.max_epochs, 0.0)
+        if self.decay == "inverse":
+            return self.learning_rate / (1.0 + 10.0 * epoch / self.max_epochs)
+        return self.learning_rate
+
+
+class Data(NamedTuple):
+    """Training rows by visible layer.
+
+    Attributes
+    ----------
+    blocks : list of ndarray or CSR array of shape (n_rows, size)
+        Raw values.
+    present : list of ndarray of bool, shape (n_rows,)
+        Rows in which the modality was observed.
+    """
+
+    blocks: list
+    present: list
+
+    @property
+    def n_rows(self):
+        """Number of rows."""
+        return len(self.present[0])
+
+    def batch(self, model, rows, *, hide=()):
+        """Encoded statistics and presence of some rows, for :func:`begin`, where the model is."""
+        xp = namespace(model.biases[0])
+        shown, present = {}, {}
+        for layer, (block, mask) in enumerate(zip(self.blocks, self.present, strict=True)):
+            mask = mask[rows]
+            if layer in hide or not mask.any():
+                continue
+            x = block[rows]
+            x = xp.asarray(x.toarray() if hasattr(x, "toarray") else x)
+            shown[layer], present[layer] = model.encode(layer, x), xp.asarray(mask)
+        return shown, present
+
+
+class Epoch(NamedTuple):
+    """State of learning after a pass: all that is needed to go on bit-exactly.
+
+    Attributes
+    ----------
+    number : int
+        Passes done.
+    step : int
+        Gradient steps done.
+    model : Boltzmann
+        Parameters.
+    velocity : list of ndarray
+        Momentum of weights, biases and log scales.
+    chains : list of ndarray
+        Where the chains are.
+    chain_totals : list of ndarray or None
+        Numbers of words of the chains.
+    metrics : dict of str to float
+        What `history_` records.
+    """
+
+    number: int
+    step: int
+    model: Boltzmann
+    velocity: tuple
+    chains: list
+    chain_totals: list
+    metrics: dict
+
+
+def construct(names, units, n_visible, sizes, edges, data, key, *, dtype=np.float32):
+    """A fresh machine: small random weights, biases that give the data's means.
+
+    Parameters
+    ----------
+    names, units, n_visible, edges
+        See :class:`Boltzmann`.
+    sizes : sequence of int
+        Size of each layer.
+    data : Data
+        Training rows; sets visible biases, locations, scales and lengths.
+    key : Key
+    dtype : dtype
+
+    Returns
+    -------
+    Boltzmann
+    """
+    rng = np.random.default_rng(derive(key, WEIGHTS))
+    biases, means, locs, scales, floors, lengths = [], [], [], [], [], []
+    for layer, kind in enumerate(units):
+        loc = scale = floor = length = None
+        if layer < n_visible:
+            x = data.blocks[layer][data.present[layer]]
+            if kind.counts:
+                words = np.sort(np.asarray(x.sum(axis=1)).ravel())
+                length = words[((np.arange(101) + 0.5) / 101 * len(words)).astype(int)]
+            if kind.scaled:
+                x = x.toarray() if hasattr(x, "toarray") else x
+                loc, scale = kind.start(x.astype(np.float64))
+                floor = SMALLEST_SCALE * scale
+                mean = kind.encode(x.astype(np.float64), loc, scale).mean(axis=0)
+            else:
+                mean = kind.encode(np.asarray(x.mean(axis=0), float).ravel(), loc, scale)
+            bias = kind.natural(mean)
+        else:
+            bias, mean = np.zeros(sizes[layer]), np.full(sizes[layer], 0.5)
+        biases.append(bias)
+        means.append(mean)
+        locs.append(loc)
+        scales.append(scale)
+        floors.append(floor)
+        lengths.append(length)
+    weights = []
+    for lower, upper in edges:
+        spread = 0.1 / np.sqrt(max(sizes[lower], sizes[upper]))
+        w = rng.normal(0, spread, (sizes[lower], sizes[upper]))
+        weights.append(w)
+        biases[lower] = biases[lower] - w @ means[upper]
+        biases[upper] = biases[upper] - means[lower] @ w
+
+    def typed(arrays):
+        return tuple(None if a is None else np.ascontiguousarray(a, dtype) for a in arrays)
+
+    return Boltzmann(
+        tuple(names),
+        tuple(units),
+        n_visible,
+        tuple(edges),
+        typed(weights),
+        typed(biases),
+        typed(means),
+        tuple(locs),
+        tuple(scales),
+        tuple(floors),
+        typed(lengths),
+    )
+
+
+def learn(model, data, settings, key, *, resume=None, rows=None):
+    """Fit a machine to rows that may lack some modalities.
+
+    Parameters
+    ----------
+    model : Boltzmann
+        Where to start.
+    data : Data
+        Training rows.
+    settings : Settings
+    key : Key
+        Seed: equal keys give equal results.
+    resume : Epoch, optional
+        Go on from there instead.
+    rows : ndarray of int, optional
+        The rows to learn from; None: all.
+
+    Yields
+    ------
+    Epoch
+        After each pass. The arrays of an epoch are never changed afterwards.
+
+    Raises
+    ------
+    FloatingPointError
+        When the parameters stop being finite. What was yielded before is good.
+
+    References
+    ----------
+    Tieleman (2008), persistent contrastive divergence. Melchior, Fischer, Wiskott (2016), How to
+    center deep Boltzmann machines, JMLR 17(99), algorithm 1.
+    """
+    xp = namespace(model.biases[0])
+    rows = np.arange(data.n_rows) if rows is None else np.asarray(rows)
+    if resume is None:
+        chains, totals = _start_chains(model, settings, derive(key, CHAINS))
+        n_parts = len(model.weights) + 2 * model.n_layers
+        resume = Epoch(0, 0, model, (None,) * n_parts, chains, totals, {})
+    model, step = resume.model, resume.step
+    velocity = [None if v is None else v.copy() for v in resume.velocity]
+    chains = State(list(resume.chains), [True] * model.n_layers, list(resume.chain_totals))
+    keys = derive(key, DATA), derive(key, CHAINS)
+    for epoch in range(resume.number, settings.max_epochs):
+        order = np.random.default_rng([*derive(key, ORDER), epoch]).permutation(rows)
+        rate = settings.rate(epoch)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, len(order), settings.batch_size):
+                batch = order[start : start + settings.batch_size]
+                positive = _positive(model, data, batch, settings)
+                if not settings.persistent:
+                    chains = _chains_at(model, positive, batch, keys[0], step)
+                noise = Noise(keys[1], xp.arange(len(chains.values[0]), dtype=np.uint32), 0, 0)
+                noise = noise._replace(step=(step + 1) * settings.n_gibbs)
+                chains, means = gibbs(model, chains, settings.n_gibbs, noise)
+                negative = list(chains.values)
+                for layer in model.colours[1]:
+                    negative[layer] = means[layer]
+                model = _step(model, positive, negative, velocity, rate, settings)
+                step += 1
+        norm = float(xp.sqrt(sum((w * w).sum() for w in model.weights)))
+        if not np.isfinite(norm) or not all(bool(xp.isfinite(b).all()) for b in model.biases):
+            raise FloatingPointError(f"the parameters are no longer finite in epoch {epoch + 1}")
+        metrics = {"epoch": epoch + 1, "learning_rate": rate, "weight_norm": norm}
+        resume = Epoch(
+            epoch + 1,
+            step,
+            model,
+            tuple(None if v is None else v.copy() for v in velocity),
+            list(chains.values),
+            list(chains.totals),
+            metrics,
+        )
+        yield resume
+
+
+def reconstruction(model, data, rows, *, max_sweeps=5):
+    """Log-density of rows given the hidden layers inferred from them: nats a row.
+
+    Not a likelihood, but cheap, and rises while a machine learns to describe the rows.
+
+    Parameters
+    ----------
+    model : Boltzmann
+    data : Data
+    rows : ndarray of int
+    max_sweeps : int
+        Of mean field.
+
+    Returns
+    -------
+    float
+        Sum over the modalities of the mean over the rows that show them.
+    """
+    shown, present = data.batch(model, rows)
+    state = begin(model, shown, len(rows), present=present)
+    values = mean_field(model, state, max_sweeps=max_sweeps).state.values
+    total = 0.0
+    for layer, mask in present.items():
+        kind, truth = model.units[layer], shown[layer]
+        eta = model.activation(values, layer) + model.biases[layer]
+        normaliser = kind.log_partition(eta, state.totals[layer])
+        fit = (eta * truth).sum(axis=1) + kind.log_base(truth) - normaliser
+        total += float(fit[mask].mean()) + model.log_jacobian(layer)
+    return total
+
+
+def _positive(model, data, batch, settings):
+    """The batch with its latent layers inferred: a State, and the mask of each visible layer."""
+    shown, present = data.batch(model, batch)
+    state = begin(model, shown, len(batch), present=present)
+    return mean_field(model, state, max_sweeps=settings.mean_field_sweeps, tol=1e-3).state
+
+
+def _start_chains(model, settings, key):
+    """Chains at independent draws around the layers' means."""
+    xp = namespace(model.biases[0])
+    n = settings.n_chains
+    noise = Noise(key, xp.arange(n, dtype=np.uint32), 0, 0)
+    state = begin(model, {}, n, noise=noise)
+    state, _ = gibbs(model, state, 1, noise)
+    return list(state.values), list(state.totals)
+
+
+def _chains_at(model, positive, batch, key, step):
+    """Chains that start at the data (contrastive divergence): hidden layers drawn, all free."""
+    xp = namespace(model.biases[0])
+    state = positive._replace(free=[layer in model.hidden for layer in range(model.n_layers)])
+    noise = Noise(key, xp.asarray(batch, np.uint32), step, 0)
+    state, _ = gibbs(model, state, 1, noise)
+    return state._replace(free=[True] * model.n_layers)
+
+
+def _step(model, positive, negative, velocity, rate, settings):
+    """One step along the centred gradient; returns the new machine.
+
+    With offsets c the machine's energy has (t_l - c_l)' W (t_k - c_k) for an edge, and its biases
+    fold to b_l - sum_k W c_k. So a step dW and a step db of the centred bias change the folded bias
+    by db_l - sum_k dW c_k; moving the offsets changes nothing.
+    """
+    xp = namespace(model.biases[0])
+    data, masks = positive.values, positive.free
+    rho = settings.offset_rate
+    averages = [t.mean(axis=0) for t in data]
+    model_averages = [t.mean(axis=0) for t in negative]
+    offsets = [
+        c + model.dtype.type(rho) * (a - c) for c, a in zip(model.means, averages, strict=True)
+    ]
+    center = offsets if settings.centered else [c * 0 for c in offsets]
+    n_data, n_model = len(data[0]), len(negative[0])
+    moment = model.dtype.type(settings.momentum)
+    rate = model.dtype.type(rate)
+
+    def advance(index, gradient):
+        v = rate * gradient
+        if velocity[index] is not None:
+            v += moment * velocity[index]
+        velocity[index] = v
+        return v
+
+    n_edges = len(model.edges)
+    biases = []
+    for layer in range(model.n_layers):
+        gradient = averages[layer] - model_averages[layer]
+        if settings.sparsity_cost and layer >= model.n_visible:
+            gradient = gradient + settings.sparsity_cost * (
+                settings.sparsity_target - averages[layer]
+            )
+        biases.append(model.biases[layer] + advance(n_edges + layer, gradient))
+    weights = []
+    for e, (lower, upper) in enumerate(model.edges):
+        gradient = (
+            data[lower].T @ data[upper] / n_data - negative[lower].T @ negative[upper] / n_model
+        )
+        d_lower = averages[lower] - model_averages[lower]
+        d_upper = averages[upper] - model_averages[upper]
+        gradient -= xp.outer(center[lower], d_upper) + xp.outer(d_lower, center[upper])
+        if settings.l2:
+            gradient -= settings.l2 * model.weights[e]
+        change = advance(e, gradient)
+        weights.append(model.weights[e] + change)
+        biases[lower] = biases[lower] - change @ center[upper]
+        biases[upper] = biases[upper] - center[lower] @ change
+    scales = list(model.scales)
+    for layer in model.visible:
+        if scales[layer] is None or masks[layer] is True:
+            continue
+        # d log p / d log scale = E_data[t (t - eta)] - 1, exactly: the partition function's share
+        # is the change of volume.
+        t = data[layer]
+        eta = model.activation(data, layer) + model.biases[layer]
+        product = t * (t - eta)
+        if masks[layer] is not False:
+            product = product[~masks[layer]]
+        gradient = product.mean(axis=0) - 1
+        if getattr(model.units[layer], "common", False):
+            gradient = xp.full_like(gradient, gradient.mean())
+        gradient = xp.clip(gradient, -1, 1)
+        change = advance(n_edges + model.n_layers + layer, gradient)
+        scale = scales[layer] * xp.exp(change.astype(np.float64))
+        scales[layer] = xp.maximum(scale, model.floors[layer])
+    return replace(
+        model,
+        weights=tuple(weights),
+        biases=tuple(biases),
+        means=tuple(offsets),
+        scales=tuple(scales),
+    )
