@@ -1,0 +1,1 @@
+"""Joint representations: Boltzmann machines over one or many modalities."""

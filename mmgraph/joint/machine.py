@@ -1,0 +1,525 @@
+"""What all Boltzmann estimators share: from X to the engine and back."""
+
+import numbers
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.validation import check_is_fitted
+
+from ..backend.arrays import namespace, resolve_device, to_numpy
+from ..backend.random import derive
+from ..base import GenerativeMixin, MultimodalEstimator, RepresentationMixin, drive
+from ..engine import likelihood
+from ..engine.boltzmann import State, begin, gibbs, mean_field, populate
+from ..engine.learning import (
+    Data,
+    Settings,
+    construct,
+    learn,
+    reconstruction,
+)
+from ..engine.units import Bernoulli, Noise, as_units, guess_units
+
+__all__ = ["BoltzmannEstimator", "require"]
+
+FIT, PARTICLES, PARTITION, MEAN = range(4)  # what a derived key is used for
+CHAINS_AT_ONCE = 4096  # rows times draws that are inferred together: bounds the memory
+WATCHED = 200  # training rows whose reconstruction is recorded after each epoch
+WATCHING = 50, 200  # chains and temperatures of the held-out log-density after each epoch
+DRAW_SHIFT = 20  # the random numbers of row r, draw d bear the number (d << 20) + r
+
+
+class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
+    """Base of `RBM`, `DBM` and `MultimodalDBM`, which differ in their graph only.
+
+    A subclass implements ``_graph(names)``: the names and sizes of the hidden layers and the edges.
+    The last layer is the representation.
+    """
+
+    def __init__(
+        self,
+        *,
+        units="auto",
+        learning_rate=0.05,
+        learning_rate_schedule="linear",
+        momentum=0.5,
+        batch_size=20,
+        max_iter=100,
+        negative_phase="pcd",
+        n_chains=100,
+        n_gibbs=1,
+        centered=True,
+        l2=0.0,
+        sparsity_target=0.1,
+        sparsity_cost=0.0,
+        mean_field_sweeps=20,
+        sampling_sweeps=20,
+        n_mean_chains=10,
+        n_particles=2000,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=0.0,
+        warm_start=False,
+        dtype="float32",
+        device="auto",
+        modalities=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.units = units
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.momentum = momentum
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.negative_phase = negative_phase
+        self.n_chains = n_chains
+        self.n_gibbs = n_gibbs
+        self.centered = centered
+        self.l2 = l2
+        self.sparsity_target = sparsity_target
+        self.sparsity_cost = sparsity_cost
+        self.mean_field_sweeps = mean_field_sweeps
+        self.sampling_sweeps = sampling_sweeps
+        self.n_mean_chains = n_mean_chains
+        self.n_particles = n_particles
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.dtype = dtype
+        self.device = device
+        self.modalities = modalities
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y=None):
+        """Fit the model to rows that may lack some modalities.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Training rows, NaN where a modality is absent.
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        settings = self._settings()
+        resume = (
+            self.training_state_ if self.warm_start and hasattr(self, "training_state_") else None
+        )
+        views = self._check(X, reset=resume is None)
+        kinds = self._kinds(views) if resume is None else resume.model.units
+        data = self._data(views, kinds)
+        key = derive(self._key(), FIT)
+        rows = np.flatnonzero(np.any(data.present, axis=0))
+        held_out = None
+        if self.early_stopping:
+            held_out, rows = self._split(rows, key)
+        if resume is None:
+            model = self._construct(data, kinds, key)
+        else:
+            model, resume = resume.model, resume._replace(number=0)
+        epochs = learn(model, data, settings, key, resume=resume, rows=rows)
+        epochs = self._watch(epochs, data, key, rows[:WATCHED], held_out)
+        best, self.history_ = drive(
+            epochs,
+            total=settings.max_epochs,
+            verbose=self.verbose,
+            description=type(self).__name__,
+            patience=self.n_iter_no_change if self.early_stopping else None,
+            tol=self.tol,
+        )
+        return self._finish(best, key)
+
+    def partial_fit(self, X, y=None):
+        """Go on learning from one pass over some rows, at the constant learning rate.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            The first call settles the layout, the unit types and the visible biases.
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        first = not hasattr(self, "training_state_")
+        views = self._check(X, reset=first)
+        kinds = self._kinds(views) if first else self.training_state_.model.units
+        data = self._data(views, kinds)
+        state = None if first else self.training_state_
+        key = derive(self._key(), FIT) if first else self.training_key_
+        done = 0 if first else state.number
+        settings = self._settings(max_epochs=done + 1, decay="constant")
+        model = self._construct(data, kinds, key) if first else state.model
+        rows = np.flatnonzero(np.any(data.present, axis=0))
+        epochs = learn(model, data, settings, key, resume=state, rows=rows)
+        best, history = drive(self._watch(epochs, data, key, rows[:WATCHED], None), total=1)
+        past = {} if first else self.history_
+        self.history_ = {name: [*past.get(name, []), *new] for name, new in history.items()}
+        return self._finish(best, key)
+
+    @property
+    def model_(self):
+        """The fitted :class:`~mmgraph.engine.boltzmann.Boltzmann`: graph and parameters."""
+        check_is_fitted(self, "training_state_")
+        state = self.training_state_
+        memory, name = state.model.memory, ("particles", self.n_particles)
+        if name not in memory:  # the particles are drawn when they are first needed
+            chains = State(list(state.chains), [True] * len(state.chains), list(state.chain_totals))
+            rows = namespace(state.chains[0]).arange(len(state.chains[0]), dtype=np.uint32)
+            noise = Noise(derive(self.training_key_, PARTICLES), rows, 0, 0)
+            memory[name] = populate(state.model, chains, self.n_particles, noise)
+        return memory[name]
+
+    @property
+    def units_(self):
+        """Name of the unit type of each modality."""
+        check_is_fitted(self, "training_state_")
+        model = self.training_state_.model
+        return {model.names[k]: model.units[k].name for k in model.visible}
+
+    @property
+    def _n_features_out(self):
+        return len(self.training_state_.model.biases[-1])
+
+    # What the family implements for the generative verbs -------------------------------------
+
+    def _represent(self, views):
+        model = self.model_
+        parts = []
+        for rows in _chunks(views.n_rows, CHAINS_AT_ONCE):
+            shown, present = self._data(views.take(rows), model.units).batch(model, slice(None))
+            state = begin(model, shown, rows.stop - rows.start, present=present)
+            inferred = mean_field(model, state, max_sweeps=self.mean_field_sweeps)
+            parts.append(to_numpy(inferred.state.values[-1]))
+        return np.concatenate(parts) if parts else np.zeros((0, self._n_features_out))
+
+    def _reconstruct(self, Z):
+        model = self.model_
+        state = begin(model, {}, len(Z))
+        state.values[-1] = namespace(model.biases[0]).asarray(Z, model.dtype)
+        state.free[-1] = False
+        inferred = mean_field(model, state, max_sweeps=self.mean_field_sweeps).state
+        return {
+            model.names[k]: to_numpy(model.decode(k, inferred.values[k])) for k in model.visible
+        }
+
+    def _complete(self, views, n_draws=None, key=None):
+        model = self.model_
+        if n_draws is None:
+            return self._conditional_mean(views)
+        blocks = _empty_blocks(model, n_draws, views.n_rows)
+        at_once = max(1, CHAINS_AT_ONCE // max(views.n_rows, 1))
+        at_once = 1 << (at_once.bit_length() - 1)
+        for first in range(0, n_draws, at_once):
+            draws = range(first, min(first + at_once, n_draws))
+            for rows in _chunks(views.n_rows, CHAINS_AT_ONCE // len(draws)):
+                number = np.arange(rows.start, rows.stop) % (1 << DRAW_SHIFT)
+                number = number + (np.array(draws)[:, None] % (1 << 12) << DRAW_SHIFT)
+                here = derive(key, rows.start >> DRAW_SHIFT, first >> 12)
+                values, _ = self._chains(views.take(rows), number, here, 0)
+                for k in model.visible:
+                    x = to_numpy(model.decode(k, values[k]))
+                    blocks[model.names[k]][first : draws.stop, rows] = x.reshape(
+                        len(draws), -1, x.shape[1]
+                    )
+        return blocks
+
+    def _conditional_mean(self, views):
+        """E[absent | shown]: conditional means averaged over sweeps of a few chains a row."""
+        model = self.model_
+        key = derive(self.training_key_, MEAN)
+        blocks = _empty_blocks(model, views.n_rows)
+        n = self.n_mean_chains
+        for rows in _chunks(views.n_rows, max(1, CHAINS_AT_ONCE // n)):
+            # The same numbers for every row: a mean must not depend on the rows beside it.
+            number = np.repeat(np.arange(n)[:, None], rows.stop - rows.start, axis=1)
+            _, sums = self._chains(views.take(rows), number, key, self.sampling_sweeps)
+            for k in model.visible:
+                if sums[k] is not None:
+                    mean = sums[k].reshape(n, -1, sums[k].shape[1]).mean(axis=0)
+                    mean = to_numpy(model.decode(k, mean / self.sampling_sweeps))
+                    blocks[model.names[k]][rows] = mean
+        return blocks
+
+    def _chains(self, views, number, key, n_averaged):
+        """Run one chain a row and draw; sum the conditional means of the last sweeps.
+
+        `number`, of shape (n_draws, n_rows), says which random numbers a chain takes.
+        """
+        model = self.model_
+        xp = namespace(model.biases[0])
+        n_draws = len(number)
+        shown, present = self._data(views, model.units).batch(model, slice(None))
+        if n_draws > 1:
+            shown = {k: xp.concatenate([x] * n_draws) for k, x in shown.items()}
+            present = {k: xp.concatenate([m] * n_draws) for k, m in present.items()}
+        noise = Noise(key, xp.asarray(number.ravel().astype(np.uint32)), 0, 0)
+        state = begin(model, shown, number.size, present=present, noise=noise)
+        sums = [None] * model.n_layers
+
+        def add(means):
+            for k in model.visible:
+                if means[k] is not None:
+                    sums[k] = means[k] if sums[k] is None else sums[k] + means[k]
+
+        state, _ = gibbs(model, state, self.sampling_sweeps, noise._replace(step=1))
+        if n_averaged:
+            noise = noise._replace(step=1 + self.sampling_sweeps)
+            state, _ = gibbs(model, state, n_averaged, noise, visit=add)
+        return state.values, sums
+
+    def _log_density(self, views):
+        model = self.model_
+        out = np.empty(views.n_rows)
+        for rows in _chunks(views.n_rows, CHAINS_AT_ONCE):
+            shown, present = self._data(views.take(rows), model.units).batch(model, slice(None))
+            out[rows] = likelihood.log_density(
+                model, shown, present, rows.stop - rows.start, self._log_z
+            )
+        return out
+
+    def log_partition(self, totals=None, *, n_chains=100, n_temperatures=1000):
+        """Log-partition function: exact where it can be enumerated, else annealed.
+
+        `score_samples` uses it with these defaults.
+
+        Parameters
+        ----------
+        totals : dict of str to float, optional
+            Number of words of each count modality, on which the model is conditioned. None: the
+            median of the training rows.
+        n_chains, n_temperatures : int
+            Effort of an annealed estimate.
+
+        Returns
+        -------
+        LogPartition
+            ``value``, its ``standard_error`` (0: exact) and ``effective_sample_size``.
+        """
+        model = self.model_
+        given = {self.layout_.require(name): total for name, total in (totals or {}).items()}
+        for name, total in given.items():
+            require(f"totals[{name!r}]", total, "0", "<inf", numbers.Real)
+        lengths = {
+            k: float(given.get(model.names[k], model.length(k)))
+            for k in model.visible
+            if model.units[k].counts
+        }
+        key = derive(self.training_key_, PARTITION)
+        return _log_partitions(model, [lengths], key, n_chains, n_temperatures)[0]
+
+    def _log_z(self, totals):
+        key = derive(self.training_key_, PARTITION)
+        return [found.value for found in _log_partitions(self.model_, totals, key)]
+
+    # Preparation -------------------------------------------------------------------------------
+
+    def _settings(self, **changes):
+        """Check the parameters and turn them into the engine's settings."""
+        for name, (low, high, kind) in _RANGES.items():
+            require(name, getattr(self, name), low, high, kind)
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            if not isinstance(value, str | bool) or value not in allowed:
+                raise ValueError(f"{name}={value!r}: choose one of {list(allowed)}.")
+        settings = {
+            "learning_rate": self.learning_rate,
+            "decay": self.learning_rate_schedule,
+            "momentum": self.momentum,
+            "batch_size": self.batch_size,
+            "max_epochs": self.max_iter,
+            "n_chains": self.n_chains,
+            "n_gibbs": self.n_gibbs,
+            "persistent": self.negative_phase == "pcd",
+            "centered": self.centered,
+            "l2": self.l2,
+            "sparsity_target": self.sparsity_target,
+            "sparsity_cost": self.sparsity_cost,
+            "mean_field_sweeps": self.mean_field_sweeps,
+        }
+        return Settings(**{**settings, **changes})
+
+    def _kinds(self, views):
+        """Unit type of each modality, from the parameter `units`."""
+        spec = self.units if isinstance(self.units, dict) else {}
+        for name in spec:
+            self.layout_.require(name)
+        kinds = []
+        for name in self.layout_.names:
+            block = views.blocks[name][views.present[name]]
+            chosen = spec.get(name, "auto") if isinstance(self.units, dict) else self.units
+            kind = guess_units(block) if isinstance(chosen, str) and chosen == "auto" else None
+            kind = as_units(chosen) if kind is None else kind
+            if kind.scaled and not _varies(block):
+                raise ValueError(
+                    f"modality {name!r} has zero variance: its n_samples={block.shape[0]} row(s) "
+                    f"are all equal, and {kind.name} units have nothing to learn. Drop its columns."
+                )
+            if kind.counts and block.sum() == 0:
+                raise ValueError(
+                    f"modality {name!r} has no words: all counts of its "
+                    f"n_samples={block.shape[0]} row(s) are 0. Drop its columns."
+                )
+            kinds.append(kind)
+        return kinds
+
+    def _data(self, views, kinds):
+        """Views as the engine's data, once their values suit the unit types."""
+        for kind, name in zip(kinds, self.layout_.names, strict=False):
+            kind.check(views.blocks[name][views.present[name]], f"modality {name!r}")
+        names = self.layout_.names
+        return Data([views.blocks[n] for n in names], [views.present[n] for n in names])
+
+    def _construct(self, data, kinds, key):
+        names = list(self.layout_.names)
+        hidden, sizes, edges = self._graph(names)
+        widths = [len(self.layout_.columns[name]) for name in names]
+        model = construct(
+            [*names, *hidden],
+            [*kinds, *[Bernoulli()] * len(hidden)],
+            len(names),
+            [*widths, *sizes],
+            edges,
+            data,
+            key,
+            dtype=np.dtype(self.dtype),
+        )
+        return model.to(resolve_device(self.device))
+
+    def _split(self, rows, key):
+        n = max(1, round(self.validation_fraction * len(rows)))
+        if n >= len(rows):
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} of {len(rows)} rows leaves none "
+                "to learn from: lower it, or set early_stopping=False."
+            )
+        order = np.random.default_rng([*key, 1]).permutation(rows)
+        return np.sort(order[:n]), np.sort(order[n:])
+
+    def _watch(self, epochs, data, key, rows, held_out):
+        """Add to each epoch's metrics how well rows are reconstructed, and how likely new ones are.
+
+        The held-out log-density takes a short annealing with the same random numbers each time.
+        """
+        for epoch in epochs:
+            model, metrics = epoch.model, dict(epoch.metrics)
+            with np.errstate(over="ignore", invalid="ignore"):
+                metrics["reconstruction"] = reconstruction(model, data, rows)
+                if held_out is not None:
+                    shown, present = data.batch(model, held_out)
+                    found = likelihood.log_density(
+                        model,
+                        shown,
+                        present,
+                        len(held_out),
+                        lambda totals, model=model: [
+                            z.value for z in _log_partitions(model, totals, key, *WATCHING)
+                        ],
+                    )
+                    metrics["validation_score"] = float(found.mean())
+            for name, value in metrics.items():
+                if not np.isfinite(value):
+                    raise FloatingPointError(f"{name} became {value} in epoch {epoch.number}")
+            yield epoch._replace(metrics=metrics)
+
+    def _finish(self, best, key):
+        self.training_state_, self.training_key_ = best, key
+        self.n_iter_ = best.number
+        return self
+
+
+def _log_partitions(model, totals, key, n_chains=100, n_temperatures=1000):
+    """Log-partition functions, each of which is computed once for a fitted machine."""
+    effort = (n_chains, n_temperatures)
+    names = [("log_partition", *effort, *sorted(lengths.items())) for lengths in totals]
+    new = [i for i, name in enumerate(names) if name not in model.memory]
+    if new:
+        found = likelihood.log_partition(
+            model,
+            [totals[i] for i in new],
+            key,
+            n_chains=n_chains,
+            n_temperatures=n_temperatures,
+        )
+        model.memory.update({names[i]: value for i, value in zip(new, found, strict=True)})
+    return [model.memory[name] for name in names]
+
+
+# Smallest and largest value of the numeric parameters; "<" leaves the bound out.
+_RANGES = {
+    "learning_rate": ("<0", "<inf", numbers.Real),
+    "momentum": ("0", "<1", numbers.Real),
+    "batch_size": ("1", "inf", numbers.Integral),
+    "max_iter": ("1", "inf", numbers.Integral),
+    "n_chains": ("1", "inf", numbers.Integral),
+    "n_gibbs": ("1", "inf", numbers.Integral),
+    "l2": ("0", "inf", numbers.Real),
+    "sparsity_target": ("<0", "<1", numbers.Real),
+    "sparsity_cost": ("0", "inf", numbers.Real),
+    "mean_field_sweeps": ("1", "inf", numbers.Integral),
+    "sampling_sweeps": ("1", "inf", numbers.Integral),
+    "n_mean_chains": ("1", "inf", numbers.Integral),
+    "n_particles": ("1", "inf", numbers.Integral),
+    "validation_fraction": ("<0", "<1", numbers.Real),
+    "n_iter_no_change": ("1", "inf", numbers.Integral),
+    "tol": ("0", "inf", numbers.Real),
+}
+_CHOICES = {
+    "learning_rate_schedule": ("linear", "constant", "inverse"),
+    "negative_phase": ("pcd", "cd"),
+    "dtype": ("float32", "float64"),
+    "centered": (True, False),
+    "early_stopping": (True, False),
+    "warm_start": (True, False),
+}
+
+
+def require(name, value, low, high, kind):
+    """Raise unless a parameter is a number of its kind and range."""
+    least, most = float(low.lstrip("<")), float(high.lstrip("<"))
+    good = isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most
+    good = (
+        good and not (low[0] == "<" and value == least) and not (high[0] == "<" and value == most)
+    )
+    if not good:
+        sort = "an int" if kind is numbers.Integral else "a number"
+        above = f"above {least:g}" if low[0] == "<" else f"at least {least:g}"
+        below = (
+            "" if most == np.inf else f" and {'below' if high[0] == '<' else 'at most'} {most:g}"
+        )
+        raise ValueError(f"{name}={value!r}: it must be {sort} {above}{below}.")
+
+
+def _empty_blocks(model, *shape):
+    """Room for the data of each modality; what has a learnt scale needs the range of float64."""
+    return {
+        model.names[k]: np.empty(
+            (*shape, len(model.biases[k])),
+            model.dtype if model.scales[k] is None else np.float64,
+        )
+        for k in model.visible
+    }
+
+
+def _varies(block):
+    """Whether any two rows differ."""
+    if sp.issparse(block):
+        return bool((block - block[[0] * block.shape[0]]).count_nonzero())
+    return bool((block != block[:1]).any())
+
+
+def _chunks(n_rows, size):
+    """Slices of at most `size` rows; none crosses a multiple of 2**20."""
+    start = 0
+    while start < n_rows:
+        stop = min(start + size, n_rows, ((start >> DRAW_SHIFT) + 1) << DRAW_SHIFT)
+        yield slice(start, stop)
+        start = stop

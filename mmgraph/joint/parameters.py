@@ -1,0 +1,95 @@
+"""The parameters that all Boltzmann estimators share, described once."""
+
+__all__ = ["documented"]
+
+SHARED = """\
+units : str, Units or dict of str to str or Units, default="auto"
+    Unit type of the visible layers, for all modalities or by name: ``"bernoulli"``,
+    ``"binomial"``, ``"gaussian"``, ``"rectified"``, ``"categorical"``, ``"replicated_softmax"`` or
+    an object of :mod:`mmgraph.engine.units` with settings of its own. ``"auto"`` looks at the
+    values and states its choice in ``units_``.
+learning_rate : float, default=0.05
+    Step size at the start.
+learning_rate_schedule : {"linear", "constant", "inverse"}, default="linear"
+    Falling linearly to zero over `max_iter`, constant, or as 1 / (1 + 10 t / max_iter).
+momentum : float, default=0.5
+    Share of the last step that the next one keeps.
+batch_size : int, default=20
+    Rows a gradient step.
+max_iter : int, default=100
+    Passes over the rows (fewer with early stopping).
+negative_phase : {"pcd", "cd"}, default="pcd"
+    Whether the model's own chains go on from step to step (persistent contrastive divergence) or
+    start at the data at every step (contrastive divergence).
+n_chains : int, default=100
+    Number of chains.
+n_gibbs : int, default=1
+    Gibbs sweeps of the chains a step: the k of CD-k.
+centered : bool, default=True
+    Follow the centred gradient, with moving averages of the data means as offsets.
+l2 : float, default=0.0
+    Weight decay.
+sparsity_target, sparsity_cost : float, default=0.1, 0.0
+    Mean activity that hidden units are drawn to through their biases, and how strongly.
+mean_field_sweeps : int, default=20
+    Largest number of sweeps of a mean-field inference.
+sampling_sweeps : int, default=20
+    Gibbs sweeps before a draw is read.
+n_mean_chains : int, default=10
+    Chains a row over which `impute` and `generate` average a conditional mean.
+n_particles : int, default=2000
+    Joint draws kept with the model, among which inference finds where to start.
+early_stopping : bool, default=False
+    Hold out rows, and stop when their log-density (by a short annealing after each epoch) gets no
+    better. The best epoch is kept.
+validation_fraction : float, default=0.1
+    Share of rows held out.
+n_iter_no_change : int, default=10
+    Epochs without improvement after which to stop.
+tol : float, default=0.0
+    What counts as an improvement, in nats.
+warm_start : bool, default=False
+    Whether `fit` goes on from the last fit.
+dtype : {"float32", "float64"}, default="float32"
+    Precision of the computation.
+device : {"auto", "cpu", "cuda"}, default="auto"
+    Where to compute.
+modalities : dict of str to slice, list of int or list of str, default=None
+    Columns of each modality. None reads the prefixes of DataFrame columns (``image__px0``); without
+    them X is one modality, ``"X"``.
+random_state : int, RandomState, Generator or None, default=None
+    Seed. Equal seeds give equal results.
+verbose : int, default=0
+    1 shows a progress bar."""
+
+ATTRIBUTES = """\
+model_ : Boltzmann
+    The fitted machine: layers, edges, weights, biases, and its particles.
+units_ : dict of str to str
+    Unit type of each modality.
+history_ : dict of str to list
+    Course of training by epoch: ``learning_rate``, ``weight_norm``, ``reconstruction`` (log-density
+    of training rows given the hidden layers inferred from them) and, with `early_stopping`,
+    ``validation_score`` (log-density of the rows held out).
+n_iter_ : int
+    Passes done.
+layout_ : Layout
+    Columns of each modality.
+training_state_ : Epoch
+    All that is needed to go on learning.
+n_features_in_ : int
+    Number of columns of X.
+feature_names_in_ : ndarray of str
+    Names of the columns of X, if it had any."""
+
+
+def documented(cls):
+    """Fill ``{shared}`` and ``{attributes}`` in a class's docstring."""
+
+    def indented(text):
+        return text.replace("\n", "\n    ")
+
+    cls.__doc__ = cls.__doc__.replace("{shared}", indented(SHARED)).replace(
+        "{attributes}", indented(ATTRIBUTES)
+    )
+    return cls

@@ -1,0 +1,409 @@
+"""Every estimator inside scikit-learn: its own checks, model selection, pipelines, persistence."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from estimators import all_estimators
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import mmgraph as mg
+
+pd = pytest.importorskip("pandas")
+
+INTERLEAVED = {"a": slice(0, None, 2), "b": slice(1, None, 2)}
+# Small and quick; an estimator takes those of them that it has.
+SMALL = {
+    "n_components": 6,
+    "hidden": (6,),
+    "joint": 4,
+    "max_iter": 3,
+    "n_particles": 50,
+    "n_chains": 20,
+    "sampling_sweeps": 5,
+    "n_mean_chains": 3,
+    "random_state": 0,
+}
+ESTIMATORS = all_estimators()
+NAMES = [kind.__name__ for kind in ESTIMATORS]
+every = pytest.mark.parametrize("kind", ESTIMATORS, ids=NAMES)
+
+
+def small(kind, **changes):
+    model = kind()
+    known = model.get_params()
+    return model.set_params(**{k: v for k, v in {**SMALL, **changes}.items() if k in known})
+
+
+def binary_rows(n=60, seed=0):
+    """Two modalities of 4 binary columns that say the same thing, with some noise, and labels."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, n)
+    X = (rng.random((n, 8)) < np.where(y, 0.8, 0.2)[:, None]).astype(float)
+    return X, y
+
+
+def with_gaps(X, seed=1):
+    """Some rows without modality a, others without b (interleaved), one without either."""
+    X = X.copy()
+    which = np.random.default_rng(seed).integers(0, 3, len(X))
+    X[which == 0, 0::2] = np.nan
+    X[which == 1, 1::2] = np.nan
+    X[3] = np.nan
+    return X
+
+
+X, Y = binary_rows()
+GAPS = with_gaps(X)
+
+
+@parametrize_with_checks([small(kind) for kind in ESTIMATORS])
+def test_scikit_learn_accepts(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks([small(kind, modalities=INTERLEAVED) for kind in ESTIMATORS])
+def test_scikit_learn_accepts_two_interleaved_modalities(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks([mg.RBM()])
+def test_scikit_learn_accepts_the_defaults(estimator, check):
+    check(estimator)
+
+
+@every
+def test_clone_keeps_the_parameters(kind):
+    model = small(kind, modalities=INTERLEAVED).fit(GAPS)
+    again = clone(model)
+    assert again.get_params() == model.get_params()
+    assert not hasattr(again, "n_features_in_")
+
+
+@every
+def test_same_seed_same_result(kind):
+    one, two = (small(kind, modalities=INTERLEAVED).fit(GAPS) for _ in range(2))
+    other = small(kind, modalities=INTERLEAVED, random_state=1).fit(GAPS)
+    for call in (
+        lambda m: m.transform(GAPS),
+        lambda m: m.impute(GAPS),
+        lambda m: m.sample(3),
+        lambda m: m.sample(2, given=GAPS),
+        lambda m: m.generate(GAPS, "a"),
+        lambda m: m.generate(GAPS, "b", n_samples=2),
+        lambda m: m.score_samples(GAPS),
+    ):
+        np.testing.assert_array_equal(call(one), call(one))
+        np.testing.assert_array_equal(call(one), call(two))
+        assert not np.array_equal(call(one), call(other))
+
+
+@every
+def test_a_seeded_generator_gives_the_same_result_too(kind):
+    one, two = (
+        small(kind, random_state=np.random.default_rng(4)).fit(X).transform(X) for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+@every
+@pytest.mark.parametrize("n_parts", [2, 7, 60])
+def test_batches_of_rows_do_not_matter(kind, n_parts):
+    model = small(kind, modalities=INTERLEAVED).fit(GAPS)
+    rows = np.array_split(np.arange(len(GAPS)), n_parts)
+    for call in (model.transform, model.score_samples):
+        parts = np.concatenate([call(GAPS[r]) for r in rows])
+        np.testing.assert_allclose(parts, call(GAPS), atol=1e-5, rtol=1e-5)
+
+
+@every
+def test_the_size_of_chunks_does_not_matter(kind, monkeypatch):
+    from mmgraph.joint import machine
+
+    model = small(kind, modalities=INTERLEAVED).fit(GAPS)
+
+    def results():
+        return (
+            model.impute(GAPS),
+            model.generate(GAPS, "a"),
+            model.generate(GAPS, "b", n_samples=4),
+            model.sample(50),
+        )
+
+    whole = results()
+    monkeypatch.setattr(machine, "CHAINS_AT_ONCE", 16)
+    for one, two in zip(results(), whole, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+@every
+def test_a_conditional_mean_does_not_depend_on_the_other_rows(kind):
+    model = small(kind, modalities=INTERLEAVED).fit(GAPS)
+    np.testing.assert_allclose(
+        model.generate(GAPS[30:], "a"), model.generate(GAPS, "a")[30:], atol=1e-5
+    )
+    np.testing.assert_allclose(model.impute(GAPS[::-1])[::-1], model.impute(GAPS), atol=1e-5)
+
+
+@every
+def test_float32_in_float32_out(kind):
+    model = small(kind, modalities=INTERLEAVED).fit(GAPS.astype(np.float32))
+    assert model.transform(GAPS.astype(np.float32)).dtype == np.float32
+    assert model.transform(GAPS).dtype == np.float64
+    assert model.impute(GAPS.astype(np.float32)).dtype == np.float32
+    np.testing.assert_allclose(
+        model.transform(GAPS), model.transform(GAPS.astype(np.float32)), atol=1e-6
+    )
+
+
+@every
+def test_shapes_of_the_verbs(kind):
+    model = small(kind, modalities=INTERLEAVED).fit(GAPS)
+    Z = model.transform(GAPS)
+    assert Z.shape == (60, len(model.get_feature_names_out()))
+    assert model.inverse_transform(Z).shape == GAPS.shape
+    filled = model.impute(GAPS)
+    assert np.isfinite(filled).all()
+    shown = ~np.isnan(GAPS)
+    np.testing.assert_array_equal(filled[shown], GAPS[shown])
+    assert model.sample(5).shape == (5, 8)
+    draws = model.sample(5, given=GAPS)
+    assert draws.shape == (5, 60, 8)
+    np.testing.assert_array_equal(draws[:, shown], np.tile(GAPS[shown], (5, 1)))
+    assert set(np.unique(draws)) <= {0.0, 1.0}
+    assert model.generate(GAPS, "a").shape == (60, 4)
+    assert model.generate(GAPS, "b", n_samples=2).shape == (2, 60, 4)
+    assert model.score_samples(GAPS).shape == (60,)
+    assert model.score_samples(GAPS)[3] == 0  # a row that shows nothing has density 1
+    assert model.score(GAPS) == pytest.approx(model.score_samples(GAPS).mean())
+
+
+@every
+def test_generate_does_not_look_at_the_target(kind):
+    model = small(kind, modalities=INTERLEAVED).fit(X)
+    for value in (np.inf, np.nan, 1e9):
+        rows = X.copy()
+        rows[:, 1::2] = value
+        np.testing.assert_array_equal(model.generate(rows, "b"), model.generate(X, "b"))
+    draws = [model.generate(rows, "b", n_samples=2, random_state=7) for rows in (rows, X)]
+    np.testing.assert_array_equal(*draws)
+
+
+@every
+def test_sparse_and_dense_are_the_same(kind):
+    dense = small(kind, modalities=INTERLEAVED, units="bernoulli").fit(X)
+    sparse = small(kind, modalities=INTERLEAVED, units="bernoulli").fit(sp.csr_array(X))
+    np.testing.assert_allclose(dense.transform(X), sparse.transform(sp.csr_array(X)), atol=1e-4)
+    np.testing.assert_allclose(dense.impute(GAPS), dense.impute(sp.csr_array(GAPS)), atol=1e-5)
+
+
+@every
+def test_pickle(kind):
+    model = small(kind, modalities=INTERLEAVED).fit(GAPS)
+    again = pickle.loads(pickle.dumps(model))
+    for call in (
+        lambda m: m.transform(GAPS),
+        lambda m: m.impute(GAPS),
+        lambda m: m.sample(2, given=GAPS, random_state=3),
+        lambda m: m.score_samples(GAPS),
+    ):
+        np.testing.assert_array_equal(call(again), call(model))
+
+
+@every
+def test_parallel_fits_equal_serial_ones(kind):
+    models = [small(kind, modalities=INTERLEAVED, random_state=seed) for seed in (0, 1)]
+    serial = [model.fit(GAPS).transform(GAPS) for model in models]
+    jobs = (delayed(lambda m: clone(m).fit(GAPS).transform(GAPS))(model) for model in models)
+    for one, two in zip(serial, Parallel(n_jobs=2)(jobs), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@every
+def test_set_output_and_names(kind):
+    frame = pd.DataFrame(X, columns=[f"{'ab'[i % 2]}__{i}" for i in range(8)])
+    model = small(kind).set_output(transform="pandas").fit(frame)
+    Z = model.transform(frame)
+    name = kind.__name__.lower()
+    assert list(Z.columns) == [f"{name}{i}" for i in range(Z.shape[1])]
+    assert list(model.get_feature_names_out()) == list(Z.columns)
+    assert model.layout_.names == ("a", "b")
+    assert list(model.feature_names_in_) == list(frame.columns)
+    assert list(Z.index) == list(frame.index)
+
+
+# Model selection -------------------------------------------------------------------------------
+
+
+@every
+def test_grid_search(kind):
+    grid = {"learning_rate": [0.01, 0.2]}
+    found = []
+    for n_jobs in (1, 2):
+        search = GridSearchCV(small(kind, modalities=INTERLEAVED), grid, cv=2, n_jobs=n_jobs)
+        found.append(search.fit(GAPS))
+    one, two = found
+    assert one.best_params_ == two.best_params_
+    np.testing.assert_array_equal(
+        one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"]
+    )
+    assert np.isfinite(one.cv_results_["mean_test_score"]).all()
+    np.testing.assert_array_equal(one.best_estimator_.transform(X), two.transform(X))
+
+
+@every
+def test_cross_validation_of_a_classifier_behind_it(kind):
+    rows, y = binary_rows(200)
+    rows = with_gaps(rows)
+    model = small(kind, modalities=INTERLEAVED, max_iter=20, learning_rate=0.2)
+    model = make_pipeline(model, StandardScaler(), LogisticRegression())
+    assert cross_val_score(model, rows, y, cv=3).mean() > 0.7
+    assert np.isfinite(cross_val_score(small(kind, modalities=INTERLEAVED), GAPS, cv=3)).all()
+
+
+@every
+def test_column_transformer_names_the_modalities(kind):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(50, 5)), columns=["p0", "p1", "p2", "heart", "age"])
+    frame.loc[:9, ["heart", "age"]] = np.nan
+    columns = ColumnTransformer(
+        [
+            ("image", MinMaxScaler(), ["p0", "p1", "p2"]),
+            ("person", StandardScaler(), ["heart", "age"]),
+        ]
+    )
+    model = make_pipeline(columns, small(kind)).set_output(transform="pandas")
+    Z = model.fit(frame).transform(frame)
+    fitted = model[-1]
+    assert fitted.layout_.names == ("image", "person")
+    assert fitted.units_ == {"image": "bernoulli", "person": "gaussian"}
+    assert Z.shape[0] == 50
+    scaled = model[:-1].transform(frame)
+    assert fitted.generate(scaled, "person").shape == (50, 2)
+
+
+# Learning --------------------------------------------------------------------------------------
+
+
+def weights(model):
+    return np.concatenate([np.ravel(w) for w in model.model_.weights])
+
+
+@every
+def test_warm_start_goes_on(kind):
+    model = small(kind, modalities=INTERLEAVED, warm_start=True).fit(GAPS)
+    state = model.training_state_
+    first = weights(model)
+    model.fit(GAPS)
+    assert model.training_state_.step > state.step
+    assert not np.array_equal(weights(model), first)
+    cold = small(kind, modalities=INTERLEAVED)
+    np.testing.assert_array_equal(weights(cold.fit(GAPS)), first)
+    np.testing.assert_array_equal(weights(cold.fit(GAPS)), first)
+
+
+@every
+def test_warm_start_wants_the_same_columns(kind):
+    model = small(kind, warm_start=True).fit(X)
+    with pytest.raises(ValueError, match=r"X has 5 features, but .* is expecting 8"):
+        model.fit(X[:, :5])
+
+
+@every
+def test_partial_fit(kind):
+    model = small(kind, modalities=INTERLEAVED)
+    for part in (GAPS[:30], GAPS[30:], GAPS[:10]):
+        model.partial_fit(part)
+    assert model.n_iter_ == 3
+    assert model.history_["epoch"] == [1, 2, 3]
+    assert model.history_["learning_rate"] == [model.learning_rate] * 3
+    assert np.isfinite(model.transform(GAPS)).all()
+    with pytest.raises(ValueError, match="X has 5 features"):
+        model.partial_fit(X[:, :5])
+
+
+@every
+def test_early_stopping_keeps_the_best_epoch(kind):
+    model = small(
+        kind,
+        modalities=INTERLEAVED,
+        early_stopping=True,
+        max_iter=40,
+        n_iter_no_change=2,
+        learning_rate=0.5,
+        validation_fraction=0.3,
+    ).fit(X)
+    scores = model.history_["validation_score"]
+    assert len(scores) < 40
+    assert model.n_iter_ == 1 + int(np.argmax(scores))
+
+
+@every
+def test_history(kind):
+    model = small(kind).fit(X)
+    assert set(model.history_) == {"epoch", "learning_rate", "weight_norm", "reconstruction"}
+    assert {len(values) for values in model.history_.values()} == {3}
+    assert model.n_iter_ == 3
+
+
+def interrupt_in_epoch(monkeypatch, number, error):
+    """Raise from the engine's sampler in the middle of an epoch (of three batches)."""
+    from mmgraph.engine import learning
+
+    gibbs, calls = learning.gibbs, []
+
+    def patched(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 1 + 3 * (number - 1) + 2:  # the chains' start takes one call
+            raise error
+        return gibbs(*args, **kwargs)
+
+    monkeypatch.setattr(learning, "gibbs", patched)
+
+
+@every
+def test_ctrl_c_keeps_the_model_so_far(kind, monkeypatch):
+    complete = small(kind, max_iter=2, learning_rate_schedule="constant").fit(X)
+    interrupt_in_epoch(monkeypatch, 3, KeyboardInterrupt())
+    model = small(kind, max_iter=9, learning_rate_schedule="constant")
+    with pytest.warns(ConvergenceWarning, match=r"interrupted after 2 epoch\(s\): kept the model"):
+        model.fit(X)
+    assert model.n_iter_ == 2
+    assert model.history_["epoch"] == [1, 2]
+    np.testing.assert_array_equal(weights(model), weights(complete))
+    np.testing.assert_array_equal(model.transform(X), complete.transform(X))
+
+
+@every
+def test_ctrl_c_before_the_first_epoch_ends_is_raised(kind, monkeypatch):
+    interrupt_in_epoch(monkeypatch, 1, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        small(kind).fit(X)
+
+
+@every
+def test_divergence_keeps_the_last_good_parameters(kind, monkeypatch):
+    complete = small(kind, max_iter=1, learning_rate_schedule="constant").fit(X)
+    interrupt_in_epoch(monkeypatch, 2, FloatingPointError("overflow"))
+    model = small(kind, learning_rate_schedule="constant")
+    with pytest.warns(ConvergenceWarning, match=r"diverged \(overflow\) .* Lower learning_rate"):
+        model.fit(X)
+    np.testing.assert_array_equal(weights(model), weights(complete))
+
+
+@every
+def test_a_bar_when_verbose(kind, capsys):
+    small(kind, verbose=1).fit(X)
+    assert kind.__name__ in (shown := capsys.readouterr().err)
+    assert "3/3" in shown
+    small(kind).fit(X)
+    assert capsys.readouterr().err == ""
