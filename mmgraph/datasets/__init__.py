@@ -1,0 +1,26 @@
+"""Real multimodal data: two or more views of the same samples, checked and documented.
+
+Every loader returns a :class:`~sklearn.utils.Bunch` with one 2-D array per modality under its name,
+``train`` and ``test`` rows, and ``DESCR``: where the data come from and under which licence.
+"""
+
+from ._fetch import get_data_home
+from .digit_captions import load_digit_captions, measure_style
+from .emoji import load_emoji
+from .mnist import fetch_mnist
+from .multiple_features import fetch_multiple_features
+from .spoken_digits import fetch_spoken_digits, mfcc, mfcc_summary
+from .wikipedia import fetch_wikipedia
+
+__all__ = [
+    "fetch_mnist",
+    "fetch_multiple_features",
+    "fetch_spoken_digits",
+    "fetch_wikipedia",
+    "get_data_home",
+    "load_digit_captions",
+    "load_emoji",
+    "measure_style",
+    "mfcc",
+    "mfcc_summary",
+]
