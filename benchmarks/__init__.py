@@ -1,0 +1,1 @@
+"""Benchmarks and reproductions. Each module is a command: ``python -m benchmarks.<module>``."""
