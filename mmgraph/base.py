@@ -7,9 +7,10 @@ a representation adds :class:`RepresentationMixin`.
 """
 
 import warnings
-from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import closing
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,7 +23,7 @@ from .backend import random
 from .backend.arrays import resolve_device
 from .modalities import Layout
 
-__all__ = ["GenerativeMixin", "MultimodalEstimator", "RepresentationMixin", "drive"]
+__all__ = ["Course", "GenerativeMixin", "MultimodalEstimator", "RepresentationMixin", "drive"]
 
 
 class MultimodalEstimator(BaseEstimator):
@@ -158,7 +159,7 @@ class GenerativeMixin:
     a family implements                 and gets
     ==================================  =============================================
     ``_complete(views, n_draws, key)``  `impute`, `sample`, `generate`
-    ``_log_density(views)``             `score_samples`, `score`
+    ``_log_density(views)``             `score_samples`, `log_conditional`, `score`
     ==================================  =============================================
 
     ``_complete`` returns a dict with one block a modality: the conditional mean given what each row
@@ -241,9 +242,9 @@ class GenerativeMixin:
 
     @_has("_log_density")
     def score_samples(self, X):
-        """Log-density of what each row shows, in nats (a lower bound where the class says so).
+        """Log-density of what each row shows, in nats (an estimate where the class says so).
 
-        ``log p(target | rest)`` is the difference of two calls, with and without the target.
+        For ``log p(target | rest)`` see :meth:`log_conditional`.
 
         Parameters
         ----------
@@ -255,6 +256,35 @@ class GenerativeMixin:
         ndarray of shape (n_rows,)
         """
         return np.asarray(self._log_density(self._check(X)), float)
+
+    @_has("_log_density")
+    def log_conditional(self, X, target):
+        """Log-density of one modality given the others that each row shows, in nats.
+
+        The difference of the log-densities with and without the target: an estimate where these
+        are.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            NaN marks absent modalities.
+        target : str
+            Name of the modality.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+            0 where the target is absent.
+        """
+        check_is_fitted(self)
+        self.layout_.require(target)
+        views = self._check(X)
+        found = self._log_density(views) - self._log_density_beside(views, target)
+        return np.where(views.present[target], found, 0.0)
+
+    def _log_density_beside(self, views, target):
+        """Log-density of what the rows show beside the target."""
+        return self._log_density(views.hide(target))
 
     @_has("_log_density")
     def score(self, X, y=None):
@@ -294,7 +324,59 @@ class GenerativeMixin:
         return self.layout_.join(blocks, views.n_rows, views.dtype, ids=views.ids)
 
 
-def drive(epochs, *, total, verbose=0, description="fit", patience=None, tol=0.0):
+class Course(NamedTuple):
+    """How far a training has come: all that :func:`drive` needs to go on.
+
+    Attributes
+    ----------
+    last : record or None
+        The last epoch; None before the first.
+    best : record or None
+        The epoch that early stopping returns; None where it is the last one.
+    waited : int
+        Epochs since the best one.
+    history : dict of str to list
+        The metrics of all epochs.
+    """
+
+    last: object = None
+    best: object = None
+    waited: int = 0
+    history: Mapping = MappingProxyType({})
+
+    @property
+    def result(self):
+        """The best epoch under early stopping, else the last one."""
+        return self.last if self.best is None else self.best
+
+    @property
+    def n_epochs(self):
+        """Number of epochs done."""
+        return max(map(len, self.history.values()), default=0)
+
+    def after(self, epoch, tol=None):
+        """The course with one more epoch, which must be better by `tol` to be the best."""
+        history = dict(self.history)
+        for name, value in epoch.metrics.items():
+            history[name] = [*history.get(name, ()), value]
+        if tol is not None and self.last is not None:
+            score = self.result.metrics["validation_score"]
+            if not epoch.metrics["validation_score"] > score + tol:
+                return Course(epoch, self.result, self.waited + 1, history)
+        return Course(epoch, None, 0, history)
+
+
+def drive(
+    epochs,
+    *,
+    total,
+    verbose=0,
+    description="fit",
+    patience=None,
+    tol=0.0,
+    course=None,
+    save=None,
+):
     """Drive a training generator: progress bar, history, Ctrl-C, divergence, early stopping.
 
     Parameters
@@ -312,6 +394,11 @@ def drive(epochs, *, total, verbose=0, description="fit", patience=None, tol=0.0
         Stop after this many epochs without a better validation score, and return the best epoch.
     tol : float
         What counts as better.
+    course : Course, optional
+        Where to go on; `epochs` then starts after its last epoch.
+    save : callable, optional
+        Called with the course after each epoch, and with ``final=True`` at the end, also when
+        interrupted or diverged.
 
     Returns
     -------
@@ -325,55 +412,48 @@ def drive(epochs, *, total, verbose=0, description="fit", patience=None, tol=0.0
     ConvergenceWarning
         When interrupted (Ctrl-C) or when learning diverged: the last good record is returned.
     """
-    history = defaultdict(list)
-    last = best = None
-    waited = 0
+    course = Course() if course is None else course
+    least, most = (None, np.inf) if patience is None else (tol, patience)
     # An overflow on the way to divergence is said once, by the warning below.
     quiet = np.errstate(over="ignore", invalid="ignore")
-    with quiet, closing(epochs), _bar(total, description, verbose) as bar:
+    with quiet, closing(epochs), _bar(total, description, verbose, course.n_epochs) as bar:
         try:
-            for last in epochs:
-                for name, value in last.metrics.items():
-                    history[name].append(value)
-                shown = {k: f"{v:.4g}" for k, v in last.metrics.items() if k != "epoch"}
+            while course.waited < most and (epoch := next(epochs, None)) is not None:
+                course = course.after(epoch, least)
+                shown = {k: f"{v:.4g}" for k, v in epoch.metrics.items() if k != "epoch"}
                 bar.set_postfix(shown, refresh=False)
                 bar.update()
-                if patience is None:
-                    continue
-                score = last.metrics["validation_score"]
-                if best is None or score > best.metrics["validation_score"] + tol:
-                    best, waited = last, 0
-                else:
-                    waited += 1
-                if waited >= patience:
-                    break
+                if save is not None:
+                    save(course)
         except KeyboardInterrupt:
-            if last is None:
+            if course.last is None:
                 raise
-            _warn("interrupted", history, "kept the model so far.")
+            _warn("interrupted", course, "kept the model so far.")
         except FloatingPointError as error:
-            if last is None:
+            if course.last is None:
                 raise ValueError(
                     f"learning diverged in its first epoch ({error}): lower learning_rate, and "
                     "check the scale of X."
                 ) from error
             _warn(
                 f"learning diverged ({error})",
-                history,
+                course,
                 "kept the last good parameters. Lower learning_rate, or raise batch_size.",
             )
-    return (last if best is None else best), dict(history)
+    if save is not None:
+        save(course, final=True)
+    return course.result, dict(course.history)
 
 
-def _warn(what, history, then):
-    epoch = max(map(len, history.values()), default=0)
-    warnings.warn(f"{what} after {epoch} epoch(s): {then}", ConvergenceWarning, stacklevel=4)
+def _warn(what, course, then):
+    message = f"{what} after {course.n_epochs} epoch(s): {then}"
+    warnings.warn(message, ConvergenceWarning, stacklevel=4)
 
 
-def _bar(total, description, verbose):
+def _bar(total, description, verbose, done):
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, desc=description, disable=not verbose, leave=True)
+    return tqdm(total=total, initial=done, desc=description, disable=not verbose, leave=True)
 
 
 def _count(n_samples):

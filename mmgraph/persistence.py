@@ -29,6 +29,7 @@ import zipfile
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -68,9 +69,10 @@ def save(estimator, path, *, overwrite=True):
     ----------
     estimator : estimator
         A public estimator of mmgraph. Its parameters and attributes may be None, bool, int, float,
-        str, bytes, slices, tuples, lists, dicts and sets of such values, NumPy scalars, dtypes,
-        arrays and ``RandomState``, SciPy CSR and CSC matrices, named tuples and frozen dataclasses
-        of mmgraph, and other estimators of mmgraph. CuPy arrays are saved as NumPy arrays.
+        str, bytes, paths, slices, tuples, lists, dicts and sets of such values, NumPy scalars,
+        dtypes, arrays and ``RandomState``, SciPy CSR and CSC matrices, named tuples and frozen
+        dataclasses of mmgraph, and other estimators of mmgraph. CuPy arrays are saved as NumPy
+        arrays.
     path : str or path-like
         Name of the file; no extension is added.
     overwrite : bool, default=True
@@ -98,21 +100,10 @@ def save(estimator, path, *, overwrite=True):
     """
     encode = _Encoder()
     tree = {"estimator": encode.estimator(estimator)}
-
     path = Path(path).resolve()
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; overwrite=True would replace it")
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "x+b") as file:
-            _write(file, tree, encode.arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    _replace(path, tree, encode.arrays)
 
 
 def load(path):
@@ -153,27 +144,86 @@ def load(path):
     >>> mg.load(path).n_components
     8
     """
+    return read_value(path, BaseEstimator, "estimator")
+
+
+# For other modules of mmgraph: files of values that are no estimators
+
+
+def write_value(value, path):
+    """Write a value of the types that :func:`save` lists to a file, as :func:`save` does."""
+    encode = _Encoder()
+    tree = encode(value, "", 0)
+    _replace(Path(path).resolve(), tree, encode.arrays)
+
+
+def read_value(path, kind, noun):
+    """Read a value of a certain class, called `noun` in errors, as :func:`load` does."""
     with open(path, "rb") as file:
         try:
             _check_digest(file)
-            return _read(file)
+            value = _read(file)
+            if not isinstance(value, kind):
+                raise ModelFileError(f"holds no {noun}")
+            return value
         except ModelFileError as error:
             raise ModelFileError(f"{os.fspath(path)!r} {error}") from error.__cause__
         except MemoryError:
             raise
         except Exception as error:  # whatever a forged file provokes is an error of the file
-            message = f"{os.fspath(path)!r} holds no valid model ({type(error).__name__}: {error})"
+            message = f"{os.fspath(path)!r} holds no valid {noun} ({type(error).__name__}: {error})"
             raise ModelFileError(message) from error
 
 
+def digest(value, where="value"):
+    """SHA-256, in hexadecimal, of a value of the types that :func:`save` lists.
+
+    Errors call it `where`.
+    """
+    encode = _Encoder()
+    sha = hashlib.sha256(_as_json(encode(value, where, 0)))
+    file = SimpleNamespace(write=sha.update)
+    for array in encode.arrays.values():
+        npy.write_array(file, array, HEADER, allow_pickle=False)  # copies some MB at a time
+    return sha.hexdigest()
+
+
+def remove_leftovers(path):
+    """Remove what writers of a file left beside it when they were killed."""
+    path = Path(path).resolve()
+    temporary = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{32}\.tmp")
+    for other in path.parent.iterdir():
+        if temporary.fullmatch(other.name):
+            other.unlink(missing_ok=True)
+
+
 # The file
+
+
+def _replace(path, tree, arrays):
+    """Write a tree and its arrays to a file that appears under its name when it is complete."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "x+b") as file:
+            _write(file, tree, arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _as_json(tree):
+    return json.dumps(tree, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 def _write(file, tree, arrays):
     """Write a tree and its arrays to an empty file opened for reading and writing."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         with archive.open(zipfile.ZipInfo(TREE), "w") as member:  # ZipInfo: no date, same bytes
-            member.write(json.dumps(tree, allow_nan=False, separators=(",", ":")).encode("ascii"))
+            member.write(_as_json(tree))
         for name, array in arrays.items():
             large = array.nbytes > 1 << 30
             with archive.open(zipfile.ZipInfo(name), "w", force_zip64=large) as member:
@@ -214,7 +264,7 @@ def _check_digest(file):
 
 
 def _read(file):
-    """Read the model of a file whose digest is right."""
+    """Read the value of a file whose digest is right."""
     size = file.seek(0, os.SEEK_END)
     with zipfile.ZipFile(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
@@ -222,10 +272,7 @@ def _read(file):
         if not stored or sum(info.file_size for info in archive.infolist()) > size:
             raise ModelFileError("declares members that are larger than the file")
         tree = json.loads(archive.read(members.pop(TREE)))
-        estimator = _Decoder(archive, members)(tree)
-    if not isinstance(estimator, BaseEstimator):
-        raise ModelFileError("holds no estimator")
-    return estimator
+        return _Decoder(archive, members)(tree)
 
 
 # Values to trees
@@ -266,6 +313,8 @@ class _Encoder:
             return {"slice": self._items([value.start, value.stop, value.step], where, depth)}
         if kind in (np.str_, np.bytes_):  # as arrays they would lose their trailing nulls
             return {kind.__name__: value[:] if kind is np.str_ else value.hex()}
+        if isinstance(value, Path):
+            return {"path": str(value)}
         if isinstance(value, np.generic):
             return {"scalar": [self._dtype(value.dtype, where, depth), value.tobytes().hex()]}
         if isinstance(value, np.dtype):
@@ -458,6 +507,7 @@ class _Decoder:
         "set": lambda self, content: set(content),
         "frozenset": lambda self, content: frozenset(content),
         "slice": _slice,
+        "path": lambda self, content: Path(content),
         "str_": lambda self, content: np.str_(content),
         "bytes_": lambda self, content: np.bytes_(bytes.fromhex(content)),
         "scalar": _scalar,

@@ -449,6 +449,29 @@ def test_early_stopping_returns_the_best_epoch():
     assert drive(course([1.0, 1.05, 1.08, 1.0]), total=4, patience=2, tol=0.1)[0].number == 1
 
 
+def test_drive_goes_on_where_a_course_was_saved():
+    scores, saved = [1.0, 2.0, 1.9, 1.5, 3.0], []
+
+    def save(course, *, final=False):
+        saved.append((course, final))
+
+    for patience in (None, 2):
+        saved.clear()
+        whole = drive(course(scores), total=5, patience=patience, save=save)
+        assert [final for _, final in saved] == [False] * (len(saved) - 1) + [True]
+        assert saved[-1][0] == saved[-2][0]
+        for so_far, _ in saved:
+            assert so_far.n_epochs == so_far.last.number
+            rest = course(scores)
+            for _ in range(so_far.n_epochs):
+                next(rest)
+            assert drive(rest, total=5, patience=patience, course=so_far) == whole
+        assert whole[0].number == (2 if patience else 5)
+    stopped = course([], then=KeyboardInterrupt())
+    with pytest.warns(ConvergenceWarning, match=r"interrupted after 4 epoch\(s\)"):
+        assert drive(stopped, total=5, course=saved[-1][0]) == whole
+
+
 def test_drive_counts_epochs_of_records_without_their_number():
     def epochs():
         yield Record(1, {"score": 1.0})

@@ -19,6 +19,7 @@ LAYERS = [
     {"modalities"},
     {"base"},
     {"plotting", "persistence", "datasets", "metrics"},
+    {"checkpoint"},
     {"joint", "coordinated", "translation", "alignment", "fusion", "colearning"},
     {"demo"},
     {"", "__main__"},  # "" is mmgraph/__init__.py

@@ -10,6 +10,7 @@ import sys
 import types
 import warnings
 import zipfile
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -199,6 +200,7 @@ VALUES = {
     "slices": [slice(None), slice(0, None, 2), slice(np.int64(1), 2)],
     "sets": [{"b", "a"}, set(), frozenset({"c"})],
     "scalars": [np.float32(0.1), np.int8(-1), np.True_, np.complex64(1j), np.longdouble(1) / 3],
+    "paths": [Path("a", "b.c"), Path()],
     "strings": [np.str_(""), np.str_("a\0"), np.bytes_(b"\0\xff\0")],
     "times": [np.datetime64("2020-01-01", "ns"), np.timedelta64("NaT", "s")],
     "void": np.zeros((), STRUCTURED)[()],
