@@ -9,6 +9,7 @@ from estimators import all_estimators
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import mmgraph as mg
+from mmgraph.engine import learning
 from mmgraph.engine.units import Binomial, Categorical
 
 RNG = np.random.default_rng(0)
@@ -54,6 +55,12 @@ def fails(message, call, error=ValueError):
 
 
 # Values ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def uncapped(monkeypatch):
+    """Learning without the caps on the rate, which keep it from diverging."""
+    monkeypatch.setattr(learning, "CAP", np.inf)
 
 
 @every
@@ -139,6 +146,7 @@ def test_a_modality_that_no_row_shows(kind):
     fails("'b' is absent", lambda: small(kind).fit(missing))
 
 
+@pytest.mark.usefixtures("uncapped")
 @every
 def test_learning_that_diverges(kind):
     """Stops with the last good parameters, or says in the first epoch what to lower."""
@@ -146,6 +154,7 @@ def test_learning_that_diverges(kind):
     fails(message, lambda: small(kind, learning_rate=1e6, units="gaussian").fit(REALS))
 
 
+@pytest.mark.usefixtures("uncapped")
 @every
 def test_learning_that_diverges_later_keeps_what_was_good(kind):
     model = small(kind, units="gaussian", warm_start=True, learning_rate=0.01).fit(REALS)
@@ -155,6 +164,7 @@ def test_learning_that_diverges_later_keeps_what_was_good(kind):
     assert np.isfinite(model.transform(REALS)).all()
 
 
+@pytest.mark.usefixtures("uncapped")
 @pytest.mark.parametrize("rate", [8.0, 20.0])
 def test_learning_that_diverges_slowly_warns_and_keeps_what_was_good(rate):
     model = small(mg.RBM, learning_rate=rate, units="gaussian", max_iter=200)
@@ -363,3 +373,10 @@ def test_numbers_of_words_of_the_log_partition_function():
     )
     fails("unknown modality 'z'", lambda: model.log_partition({"z": 3}))
     assert np.isfinite(model.log_partition({"a": 4}).value)
+
+
+@every
+def test_a_rate_far_too_high_is_capped(kind):
+    model = small(kind, learning_rate=1e6, units="gaussian", max_iter=30).fit(REALS)
+    assert max(abs(w).max() for w in model.model_.weights) < 100
+    assert np.isfinite(model.impute(changed(REALS, 0, slice(0, 3), np.nan))).all()

@@ -7,7 +7,7 @@ import pytest
 from oracles import Enumeration, machine
 
 from mmgraph.backend.random import key
-from mmgraph.engine import likelihood
+from mmgraph.engine import learning, likelihood
 from mmgraph.engine.boltzmann import begin, mean_field
 from mmgraph.engine.learning import (
     Data,
@@ -208,7 +208,8 @@ def test_rates_sparsity_and_decay():
     assert np.linalg.norm(small.weights[0]) < 0.5 * np.linalg.norm(free.weights[0])
 
 
-def test_diverging_learning_stops_before_it_yields():
+def test_diverging_learning_stops_before_it_yields(monkeypatch):
+    monkeypatch.setattr(learning, "CAP", np.inf)
     rng = np.random.default_rng(0)
     data = Data([rng.normal(size=(60, 4))], [np.ones(60, bool)])
     model = construct(["x", "h"], [Gaussian(), B], 1, [4, 3], [(0, 1)], data, key(0))

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from estimators import all_estimators
 from joblib import Parallel, delayed
+from oracles import Enumeration
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import ConvergenceWarning
@@ -407,3 +408,38 @@ def test_a_bar_when_verbose(kind, capsys):
     assert "3/3" in shown
     small(kind).fit(X)
     assert capsys.readouterr().err == ""
+
+
+def test_log_conditional_keeps_the_length_of_the_text():
+    """Against enumeration: an upper bound, off by as much for all texts of one length."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 2, (300, 3)).astype(float)
+    text = rng.multinomial(1, [0.5, 0.5], 300) * 2 + np.c_[image[:, 0], 1 - image[:, 0]]
+    X, modalities = mg.pack(image=image, text=text)
+    model = mg.RBM(
+        4,
+        modalities=modalities,
+        units={"text": "replicated_softmax"},
+        max_iter=10,
+        dtype="float64",
+        random_state=0,
+    ).fit(X)
+    for length in (1, 3, 6):
+        texts = np.array([[k, length - k] for k in range(length + 1)], float)
+        truth = Enumeration(model.model_, total=length)
+        exact = [truth.log_marginal({0: image[0], 1: t}) for t in texts]
+        exact = np.array(exact) - truth.log_marginal({0: image[0]})
+        rows = np.hstack([np.tile(image[:1], (len(texts), 1)), texts])
+        gap = model.log_conditional(rows, "text") - exact
+        assert gap.min() > -1e-6
+        assert gap.max() < 0.5
+        assert np.ptp(gap) < 1e-5
+    rows = np.hstack([image[:8], text[:8]])
+    rows[0, 3:] = np.nan
+    assert model.log_conditional(rows, "text")[0] == 0
+    complete, hidden = rows[1:], rows[1:].copy()
+    hidden[:, :3] = np.nan
+    np.testing.assert_allclose(
+        model.log_conditional(complete, "image"),
+        model.score_samples(complete) - model.score_samples(hidden),
+    )

@@ -171,4 +171,6 @@ def test_auto_states_what_suits_the_values():
     assert guess_units(np.eye(4)) == Categorical()
     counts = sp.csr_array(rng.integers(0, 4, (20, 3)).astype(float))
     assert guess_units(counts) == ReplicatedSoftmax()
+    assert guess_units(rng.poisson(0.3, (50, 4)).astype(float)) == ReplicatedSoftmax()
+    assert guess_units(rng.integers(0, 17, (50, 4)).astype(float)) == Gaussian()
     assert as_units("binomial") == Binomial()

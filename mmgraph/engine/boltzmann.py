@@ -95,6 +95,11 @@ class Boltzmann:
         return self.biases[0].dtype
 
     @property
+    def n_multiplications(self):
+        """Multiplications of a row with the largest weight matrix."""
+        return max(w.size for w in self.weights)
+
+    @property
     def visible(self):
         """Indices of the visible layers."""
         return range(self.n_visible)
@@ -216,7 +221,7 @@ class MeanField(NamedTuple):
     n_sweeps: int
 
 
-def begin(model, shown, n_rows, *, present=None, noise=None):
+def begin(model, shown, n_rows, *, present=None, noise=None, lengths=None):
     """State in which the shown layers hold their values and the others are ready to be inferred.
 
     A machine with particles (joint draws of its own hidden layers) starts each row at particles
@@ -239,6 +244,8 @@ def begin(model, shown, n_rows, *, present=None, noise=None):
         Rows in which a shown layer really is present; None: in all.
     noise : Noise, optional
         Randomness for drawing particles, and lengths of free count layers (else the median).
+    lengths : dict of int to ndarray of shape (n_rows,), optional
+        Lengths of count layers in rows that do not show them.
 
     Returns
     -------
@@ -257,8 +264,11 @@ def begin(model, shown, n_rows, *, present=None, noise=None):
             mask = ~present[layer]
         total = None
         if model.units[layer].counts:
-            u = None if noise is None else _uniform(noise, LENGTHS + layer)
-            total = xp.broadcast_to(xp.asarray(model.length(layer, u), model.dtype), (n_rows,))
+            if lengths is not None and layer in lengths:
+                total = xp.asarray(lengths[layer], model.dtype)
+            else:
+                u = None if noise is None else _uniform(noise, LENGTHS + layer)
+                total = xp.broadcast_to(xp.asarray(model.length(layer, u), model.dtype), (n_rows,))
             mean = mean / max(float(mean.sum()), 1e-30) * total[:, None]
             if x is not None:
                 words = xp.asarray(x.sum(axis=1), model.dtype).reshape(-1)
@@ -301,7 +311,7 @@ def explain(model, state):
             continue
         eta = model.activation(around, layer) + model.biases[layer]
         one = xp.ones(n, model.dtype)
-        normaliser = model.units[layer].log_partition(eta, one)
+        normaliser = model.units[layer].log_partition(eta, one).astype(model.dtype)
         if model.units[layer].counts:
             normaliser = state.totals[layer][:, None] * normaliser
         fit = xp.asarray(state.values[layer] @ eta.T) - normaliser

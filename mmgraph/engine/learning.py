@@ -12,13 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend.arrays import namespace
+from ..backend.kernels.threads import for_products
 from ..backend.random import derive
 from .boltzmann import Boltzmann, State, begin, gibbs, mean_field
 from .units import Noise
 
 __all__ = ["Data", "Epoch", "Settings", "construct", "learn", "reconstruction"]
 
-DATA, CHAINS, ORDER, WEIGHTS = range(4)  # what a derived key is used for
+DATA, CHAINS, ORDER, WEIGHTS, HOLES = range(5)  # what a derived key is used for
+CAP = 0.25  # of learning rate times largest eigenvalue of a visible layer's covariance
+CAP_ROWS, CAP_ITERATIONS = 1000, 20  # effort of finding it
 SMALLEST_SCALE = 0.03  # of a column, relative to its standard deviation
 
 
@@ -253,23 +256,24 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
     model, step = resume.model, resume.step
     velocity = [None if v is None else v.copy() for v in resume.velocity]
     chains = State(list(resume.chains), [True] * model.n_layers, list(resume.chain_totals))
-    keys = derive(key, DATA), derive(key, CHAINS)
+    work = model.n_multiplications * max(settings.batch_size, settings.n_chains)
+    keys = {use: derive(key, use) for use in (DATA, CHAINS, HOLES)}
     for epoch in range(resume.number, settings.max_epochs):
         order = np.random.default_rng([*derive(key, ORDER), epoch]).permutation(rows)
-        rate = settings.rate(epoch)
-        with np.errstate(over="ignore", invalid="ignore"):
+        rate, caps = settings.rate(epoch), _rate_caps(model, data, rows)
+        with np.errstate(over="ignore", invalid="ignore"), for_products(work):
             for start in range(0, len(order), settings.batch_size):
                 batch = order[start : start + settings.batch_size]
-                positive = _positive(model, data, batch, settings)
+                positive = _positive(model, data, batch, settings, chains, keys[HOLES], step)
                 if not settings.persistent:
-                    chains = _chains_at(model, positive, batch, keys[0], step)
-                noise = Noise(keys[1], xp.arange(len(chains.values[0]), dtype=np.uint32), 0, 0)
+                    chains = _chains_at(model, positive, batch, keys[DATA], step)
+                noise = Noise(keys[CHAINS], xp.arange(len(chains.values[0]), dtype=np.uint32), 0, 0)
                 noise = noise._replace(step=(step + 1) * settings.n_gibbs)
                 chains, means = gibbs(model, chains, settings.n_gibbs, noise)
                 negative = list(chains.values)
                 for layer in model.colours[1]:
                     negative[layer] = means[layer]
-                model = _step(model, positive, negative, velocity, rate, settings)
+                model = _step(model, positive, negative, velocity, rate, settings, caps)
                 step += 1
         norm = float(xp.sqrt(sum((w * w).sum() for w in model.weights)))
         if not np.isfinite(norm) or not all(bool(xp.isfinite(b).all()) for b in model.biases):
@@ -318,11 +322,30 @@ def reconstruction(model, data, rows, *, max_sweeps=5):
     return total
 
 
-def _positive(model, data, batch, settings):
-    """The batch with its latent layers inferred: a State, and the mask of each visible layer."""
+def _positive(model, data, batch, settings, chains, key, step):
+    """The batch with its latent layers inferred: a State whose `free` marks what was absent.
+
+    What a row lacks is drawn, not inferred by mean field, which would make the machine believe its
+    own guesses: a chain starts at one of the learner's chains that explains what the row shows, and
+    what it draws is taken for observed.
+    """
+    xp = namespace(model.biases[0])
     shown, present = data.batch(model, batch)
-    state = begin(model, shown, len(batch), present=present)
-    return mean_field(model, state, max_sweeps=settings.mean_field_sweeps, tol=1e-3).state
+    absent = [layer not in shown or not bool(present[layer].all()) for layer in model.visible]
+    if not any(absent):
+        state = begin(model, shown, len(batch), present=present)
+        return mean_field(model, state, max_sweeps=settings.mean_field_sweeps, tol=1e-3).state
+    particles = tuple(chains.values[layer].astype(np.uint8) for layer in model.hidden)
+    noise = Noise(key, xp.asarray(batch, np.uint32), step * (settings.n_gibbs + 1), 0)
+    state = begin(
+        replace(model, particles=particles), shown, len(batch), present=present, noise=noise
+    )
+    free = state.free
+    state, _ = gibbs(model, state, settings.n_gibbs, noise._replace(step=noise.step + 1))
+    clamped = [layer in model.hidden for layer in range(model.n_layers)]
+    state = state._replace(free=clamped)
+    found = mean_field(model, state, max_sweeps=settings.mean_field_sweeps, tol=1e-3)
+    return found.state._replace(free=free)
 
 
 def _start_chains(model, settings, key):
@@ -344,7 +367,36 @@ def _chains_at(model, positive, batch, key, step):
     return state._replace(free=[True] * model.n_layers)
 
 
-def _step(model, positive, negative, velocity, rate, settings):
+def _rate_caps(model, data, rows):
+    """Largest stable rate of each layer's parameters.
+
+    The curvature of the likelihood in the weights of a layer grows with the largest eigenvalue of
+    the covariance of its statistic: beyond about 2 / eigenvalue gradient steps oscillate, which in
+    real-valued layers of correlated columns is far below the rates that suit binary ones. For
+    hidden layers, whose covariance is not known yet, it is taken for that of one binary unit. The
+    eigenvalue is that at the layer's present scale, and so grows as the scale is learnt.
+    """
+    xp = namespace(model.biases[0])
+    caps = [4 * CAP] * model.n_layers
+    some = rows[:: max(1, len(rows) // CAP_ROWS)]
+    shown, present = data.batch(model, some)
+    for layer, t in shown.items():
+        t = t[present[layer]].astype(np.float64)
+        t = t - t.mean(axis=0)
+        v = xp.ones(t.shape[1]) / np.sqrt(t.shape[1])
+        eigenvalue = 0.0
+        for _ in range(CAP_ITERATIONS):
+            v = t.T @ (t @ v) / len(t)
+            eigenvalue = float(xp.sqrt((v * v).sum()))
+            if not eigenvalue > 0:
+                break
+            v = v / eigenvalue
+        if eigenvalue > 0:
+            caps[layer] = CAP / eigenvalue
+    return caps
+
+
+def _step(model, positive, negative, velocity, rate, settings, caps=None):
     """One step along the centred gradient; returns the new machine.
 
     With offsets c the machine's energy has (t_l - c_l)' W (t_k - c_k) for an edge, and its biases
@@ -359,38 +411,42 @@ def _step(model, positive, negative, velocity, rate, settings):
     offsets = [
         c + model.dtype.type(rho) * (a - c) for c, a in zip(model.means, averages, strict=True)
     ]
-    center = offsets if settings.centered else [c * 0 for c in offsets]
+    center = offsets if settings.centered else [xp.zeros_like(c) for c in offsets]
     n_data, n_model = len(data[0]), len(negative[0])
     moment = model.dtype.type(settings.momentum)
-    rate = model.dtype.type(rate)
 
-    def advance(index, gradient):
-        v = rate * gradient
-        if velocity[index] is not None:
-            v += moment * velocity[index]
-        velocity[index] = v
-        return v
+    caps = caps or [np.inf] * model.n_layers
 
+    def advance(index, gradient, *layers):
+        """The velocity after a step along `gradient`, which is used up."""
+        gradient *= model.dtype.type(min(rate, *(caps[k] for k in layers)))
+        if velocity[index] is None:
+            velocity[index] = gradient
+        else:
+            velocity[index] *= moment
+            velocity[index] += gradient
+        return velocity[index]
+
+    differences = [a - b for a, b in zip(averages, model_averages, strict=True)]
     n_edges = len(model.edges)
     biases = []
     for layer in range(model.n_layers):
-        gradient = averages[layer] - model_averages[layer]
+        gradient = differences[layer].copy()
         if settings.sparsity_cost and layer >= model.n_visible:
-            gradient = gradient + settings.sparsity_cost * (
-                settings.sparsity_target - averages[layer]
-            )
-        biases.append(model.biases[layer] + advance(n_edges + layer, gradient))
+            gradient += settings.sparsity_cost * (settings.sparsity_target - averages[layer])
+        biases.append(model.biases[layer] + advance(n_edges + layer, gradient, layer))
+    # The centred gradient of an edge is one product: of the batch over its rows, minus the chains
+    # over theirs, minus center x difference, minus difference x center.
+    tops, bottoms = [], []
+    for t, chain, c, d in zip(data, negative, center, differences, strict=True):
+        tops.append(xp.concatenate([t / n_data, chain / -n_model, -c[None], -d[None]]))
+        bottoms.append(xp.concatenate([t, chain, d[None], c[None]]))
     weights = []
     for e, (lower, upper) in enumerate(model.edges):
-        gradient = (
-            data[lower].T @ data[upper] / n_data - negative[lower].T @ negative[upper] / n_model
-        )
-        d_lower = averages[lower] - model_averages[lower]
-        d_upper = averages[upper] - model_averages[upper]
-        gradient -= xp.outer(center[lower], d_upper) + xp.outer(d_lower, center[upper])
+        gradient = tops[lower].T @ bottoms[upper]
         if settings.l2:
             gradient -= settings.l2 * model.weights[e]
-        change = advance(e, gradient)
+        change = advance(e, gradient, lower, upper)
         weights.append(model.weights[e] + change)
         biases[lower] = biases[lower] - change @ center[upper]
         biases[upper] = biases[upper] - center[lower] @ change
@@ -409,7 +465,7 @@ def _step(model, positive, negative, velocity, rate, settings):
         if getattr(model.units[layer], "common", False):
             gradient = xp.full_like(gradient, gradient.mean())
         gradient = xp.clip(gradient, -1, 1)
-        change = advance(n_edges + model.n_layers + layer, gradient)
+        change = advance(n_edges + model.n_layers + layer, gradient, layer)
         scale = scales[layer] * xp.exp(change.astype(np.float64))
         scales[layer] = xp.maximum(scale, model.floors[layer])
     return replace(

@@ -100,7 +100,7 @@ class Units:
         raise NotImplementedError
 
     def log_partition(self, eta, totals=None):
-        """Log of the sum over t of exp(eta . t + log_base(t)), shape (n_rows,)."""
+        """Log of the sum over t of exp(eta . t + log_base(t)), shape (n_rows,), float64."""
         raise NotImplementedError
 
     def log_base(self, t):
@@ -146,7 +146,7 @@ class Bernoulli(Units):
         return kernels.of(activation).bernoulli(activation, bias, *_address(noise))
 
     def log_partition(self, eta, totals=None):
-        return namespace(eta).logaddexp(eta, 0).sum(axis=1)
+        return _softplus(eta)
 
     def natural(self, mean):
         xp = namespace(mean)
@@ -215,7 +215,7 @@ class Binomial(Units):
         return mean / root, draw / root
 
     def log_partition(self, eta, totals=None):
-        return self.trials * namespace(eta).logaddexp(eta / self._root, 0).sum(axis=1)
+        return self.trials * _softplus(eta / self._root)
 
     def log_base(self, t):
         gammaln = special(namespace(t)).gammaln
@@ -274,7 +274,7 @@ class Gaussian(Units):
         return kernels.of(activation).gaussian(activation, bias, *_address(noise))
 
     def log_partition(self, eta, totals=None):
-        return 0.5 * (eta * eta).sum(axis=1)
+        return 0.5 * namespace(eta).square(eta, dtype=np.float64).sum(axis=1)
 
     def log_base(self, t):
         return -0.5 * (t * t).sum(axis=1) - 0.5 * t.shape[1] * float(np.log(2 * np.pi))
@@ -335,7 +335,8 @@ class Rectified(Units):
         return xp.maximum(eta + _hazard(eta), 0), draw
 
     def log_partition(self, eta, totals=None):
-        return (special(namespace(eta)).log_ndtr(eta) + 0.5 * eta * eta).sum(axis=1)
+        wide = eta.astype(np.float64)  # the terms cancel where eta is far below zero
+        return (special(namespace(eta)).log_ndtr(wide) + 0.5 * wide * wide).sum(axis=1)
 
     def log_base(self, t):
         return -0.5 * (t * t).sum(axis=1) - 0.5 * t.shape[1] * float(np.log(2 * np.pi))
@@ -410,8 +411,7 @@ class Categorical(Units):
         return tuple(xp.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True))
 
     def log_partition(self, eta, totals=None):
-        logsumexp = special(namespace(eta)).logsumexp
-        return sum(logsumexp(eta[:, g], axis=1) for g in self._slices(eta.shape[1]))
+        return sum(_logsumexp(eta[:, g]) for g in self._slices(eta.shape[1]))
 
     def natural(self, mean):
         xp = namespace(mean)
@@ -462,7 +462,7 @@ class ReplicatedSoftmax(Units):
         return kernels.of(activation).multinomial(activation, bias, totals, *_address(noise))
 
     def log_partition(self, eta, totals=None):
-        return totals * special(namespace(eta)).logsumexp(eta, axis=1)
+        return totals * _logsumexp(eta)
 
     def log_base(self, t):
         gammaln = special(namespace(t)).gammaln
@@ -510,18 +510,19 @@ def guess_units(block):
     Returns
     -------
     Units
-        Bernoulli where all values are 0 or 1, or all lie in [0, 1]; categorical where moreover
-        every row is one-hot; replicated softmax where a sparse matrix holds whole numbers
-        >= 0; else Gaussian.
+        Bernoulli where all values lie in [0, 1]; categorical where moreover every row is one-hot;
+        replicated softmax where the values look like word counts (whole numbers >= 0, in a sparse
+        matrix, or most of them 0 and the others 4 or less on average); else Gaussian.
     """
-    sparse = not isinstance(block, np.ndarray) and hasattr(block, "indptr")
-    values = block.data if sparse else block
+    values = block.data if hasattr(block, "indptr") else block
     if values.size == 0 or (values.min() >= 0 and values.max() <= 1):
         binary = bool(((values == 0) | (values == 1)).all())
         one_hot = binary and block.shape[1] > 1 and bool((block.sum(axis=1) == 1).all())
         return Categorical() if one_hot else Bernoulli()
-    if sparse and values.min() >= 0 and (values == np.rint(values)).all():
-        return ReplicatedSoftmax()
+    if values.min() >= 0 and _fractional(values) is None:
+        seen = values[values > 0]
+        if values is not block or (2 * len(seen) < block.size and seen.mean() <= 4):
+            return ReplicatedSoftmax()
     return Gaussian()
 
 
@@ -551,6 +552,20 @@ def _fractional(block):
     values = np.ravel(block.data if hasattr(block, "indptr") else block)
     bad = abs(values - np.rint(values)) > 1e-6 * np.maximum(1, abs(values))
     return values[np.argmax(bad)] if bad.any() else None
+
+
+def _softplus(eta):
+    """Sum over each row of log(1 + exp(eta)): the terms in the precision of eta, the sum wide."""
+    xp = namespace(eta)
+    terms = xp.maximum(eta, 0) + xp.log1p(xp.exp(-abs(eta)))
+    return terms.sum(axis=1, dtype=np.float64)
+
+
+def _logsumexp(eta):
+    """Log of the sum over each row of exp(eta), in float64."""
+    xp = namespace(eta)
+    top = eta.max(axis=1, keepdims=True)
+    return xp.log(xp.exp(eta - top).sum(axis=1, dtype=np.float64)) + top[:, 0]
 
 
 def _hazard(eta):

@@ -3,17 +3,20 @@
 import numbers
 
 from .machine import BoltzmannEstimator, require
-from .parameters import documented
+from .parameters import shares_parameters
 
 __all__ = ["DBM", "MultimodalDBM"]
 
+SMALL = 50  # columns: fewer gain nothing from a hidden layer of their own
 
-@documented
+
+@shares_parameters
 class DBM(BoltzmannEstimator):
     """Deep Boltzmann machine: a stack of hidden layers over all modalities together.
 
     All modalities are joined to the first hidden layer. The representation is the last one.
-    `score_samples` is a lower bound (mean field), up to the error of the log-partition function.
+    `score_samples` is a lower bound (mean field) where the log-partition function is exact, and an
+    estimate where it is annealed.
 
     Parameters
     ----------
@@ -44,68 +47,9 @@ class DBM(BoltzmannEstimator):
     (60, 4)
     """
 
-    def __init__(
-        self,
-        hidden=(128, 128),
-        *,
-        units="auto",
-        learning_rate=0.05,
-        learning_rate_schedule="linear",
-        momentum=0.5,
-        batch_size=20,
-        max_iter=100,
-        negative_phase="pcd",
-        n_chains=100,
-        n_gibbs=1,
-        centered=True,
-        l2=0.0,
-        sparsity_target=0.1,
-        sparsity_cost=0.0,
-        mean_field_sweeps=20,
-        sampling_sweeps=20,
-        n_mean_chains=10,
-        n_particles=2000,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=0.0,
-        warm_start=False,
-        dtype="float32",
-        device="auto",
-        modalities=None,
-        random_state=None,
-        verbose=0,
-    ):
+    def __init__(self, hidden=(128, 128), **shared):
         self.hidden = hidden
-        super().__init__(
-            units=units,
-            learning_rate=learning_rate,
-            learning_rate_schedule=learning_rate_schedule,
-            momentum=momentum,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            negative_phase=negative_phase,
-            n_chains=n_chains,
-            n_gibbs=n_gibbs,
-            centered=centered,
-            l2=l2,
-            sparsity_target=sparsity_target,
-            sparsity_cost=sparsity_cost,
-            mean_field_sweeps=mean_field_sweeps,
-            sampling_sweeps=sampling_sweeps,
-            n_mean_chains=n_mean_chains,
-            n_particles=n_particles,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            warm_start=warm_start,
-            dtype=dtype,
-            device=device,
-            modalities=modalities,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        super().__init__(**shared)
 
     def _graph(self, names):
         sizes = _sizes("hidden", self.hidden)
@@ -114,7 +58,7 @@ class DBM(BoltzmannEstimator):
         return [f"hidden{i + 1}" for i in range(len(sizes))], list(sizes), edges
 
 
-@documented
+@shares_parameters
 class MultimodalDBM(BoltzmannEstimator):
     r"""Multimodal deep Boltzmann machine: a pathway a modality, and a joint layer on top.
 
@@ -128,13 +72,15 @@ class MultimodalDBM(BoltzmannEstimator):
     Rows that miss modalities are used in fitting: what is there is clamped and the rest inferred.
     `generate` draws one modality given others by clamped Gibbs sampling, whose chains start at
     joint draws of the model itself, weighted by how well they explain what is given.
-    `score_samples` is a lower bound (mean field), up to the error of the log-partition function.
+    `score_samples` is a lower bound (mean field) where the log-partition function is exact, and an
+    estimate where it is annealed.
 
     Parameters
     ----------
-    hidden : tuple of int, or dict of str to tuple of int, default=(128,)
+    hidden : "auto", tuple of int, or dict of str to tuple of int, default="auto"
         Sizes of the hidden layers of each pathway, from the data up: the same for all modalities or
-        by name. An empty tuple joins a modality to the joint layer itself.
+        by name. An empty tuple joins a modality to the joint layer itself. ``"auto"`` does so for
+        modalities of fewer than 50 columns, and gives the others one layer of 256.
     joint : int, default=128
         Size of the joint layer.
     {shared}
@@ -167,70 +113,10 @@ class MultimodalDBM(BoltzmannEstimator):
     (5, 3, 64)
     """
 
-    def __init__(
-        self,
-        hidden=(128,),
-        joint=128,
-        *,
-        units="auto",
-        learning_rate=0.05,
-        learning_rate_schedule="linear",
-        momentum=0.5,
-        batch_size=20,
-        max_iter=100,
-        negative_phase="pcd",
-        n_chains=100,
-        n_gibbs=1,
-        centered=True,
-        l2=0.0,
-        sparsity_target=0.1,
-        sparsity_cost=0.0,
-        mean_field_sweeps=20,
-        sampling_sweeps=20,
-        n_mean_chains=10,
-        n_particles=2000,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=0.0,
-        warm_start=False,
-        dtype="float32",
-        device="auto",
-        modalities=None,
-        random_state=None,
-        verbose=0,
-    ):
+    def __init__(self, hidden="auto", joint=128, **shared):
         self.hidden = hidden
         self.joint = joint
-        super().__init__(
-            units=units,
-            learning_rate=learning_rate,
-            learning_rate_schedule=learning_rate_schedule,
-            momentum=momentum,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            negative_phase=negative_phase,
-            n_chains=n_chains,
-            n_gibbs=n_gibbs,
-            centered=centered,
-            l2=l2,
-            sparsity_target=sparsity_target,
-            sparsity_cost=sparsity_cost,
-            mean_field_sweeps=mean_field_sweeps,
-            sampling_sweeps=sampling_sweeps,
-            n_mean_chains=n_mean_chains,
-            n_particles=n_particles,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            warm_start=warm_start,
-            dtype=dtype,
-            device=device,
-            modalities=modalities,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        super().__init__(**shared)
 
     def _graph(self, names):
         require("joint", self.joint, "1", "inf", numbers.Integral)
@@ -239,7 +125,9 @@ class MultimodalDBM(BoltzmannEstimator):
             self.layout_.require(name)
         labels, sizes, edges, tops = [], [], [], []
         for k, name in enumerate(names):
-            stack = per_modality.get(name, ()) if isinstance(self.hidden, dict) else self.hidden
+            stack = per_modality.get(name, "auto") if per_modality else self.hidden
+            if isinstance(stack, str) and stack == "auto":
+                stack = () if len(self.layout_.columns[name]) < SMALL else (256,)
             below = k
             for depth, size in enumerate(_sizes("hidden", stack, allow_empty=True)):
                 labels.append(f"{name}_hidden{depth + 1}")

@@ -6,9 +6,11 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import check_is_fitted
 
-from ..backend.arrays import namespace, resolve_device, to_numpy
+from ..backend.arrays import namespace, resolve_device, to_device, to_numpy
+from ..backend.kernels.threads import for_products
 from ..backend.random import derive
 from ..base import GenerativeMixin, MultimodalEstimator, RepresentationMixin, drive
+from ..checkpoint import Checkpoint
 from ..engine import likelihood
 from ..engine.boltzmann import State, begin, gibbs, mean_field, populate
 from ..engine.learning import (
@@ -26,6 +28,7 @@ FIT, PARTICLES, PARTITION, MEAN = range(4)  # what a derived key is used for
 CHAINS_AT_ONCE = 4096  # rows times draws that are inferred together: bounds the memory
 WATCHED = 200  # training rows whose reconstruction is recorded after each epoch
 WATCHING = 50, 200  # chains and temperatures of the held-out log-density after each epoch
+GENERATION_ONLY = "sampling_sweeps", "n_mean_chains", "n_particles"  # what fitting never reads
 DRAW_SHIFT = 20  # the random numbers of row r, draw d bear the number (d << 20) + r
 
 
@@ -66,6 +69,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         modalities=None,
         random_state=None,
         verbose=0,
+        checkpoint=None,
     ):
         self.units = units
         self.learning_rate = learning_rate
@@ -94,6 +98,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         self.modalities = modalities
         self.random_state = random_state
         self.verbose = verbose
+        self.checkpoint = checkpoint
 
     def fit(self, X, y=None):
         """Fit the model to rows that may lack some modalities.
@@ -109,21 +114,22 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         self
         """
         settings = self._settings()
-        resume = (
-            self.training_state_ if self.warm_start and hasattr(self, "training_state_") else None
+        start = None
+        if self.warm_start and hasattr(self, "training_state_"):
+            start = self.training_state_._replace(number=0)
+        views = self._check(X, reset=start is None)
+        checkpoint = Checkpoint(
+            self, views, derive(self._key(), FIT), start=start, ignored=GENERATION_ONLY
         )
-        views = self._check(X, reset=resume is None)
+        key, course = checkpoint.key, self._placed(checkpoint.course)
+        resume = start if course.last is None else course.last
         kinds = self._kinds(views) if resume is None else resume.model.units
         data = self._data(views, kinds)
-        key = derive(self._key(), FIT)
         rows = np.flatnonzero(np.any(data.present, axis=0))
         held_out = None
         if self.early_stopping:
             held_out, rows = self._split(rows, key)
-        if resume is None:
-            model = self._construct(data, kinds, key)
-        else:
-            model, resume = resume.model, resume._replace(number=0)
+        model = self._construct(data, kinds, key) if resume is None else resume.model
         epochs = learn(model, data, settings, key, resume=resume, rows=rows)
         epochs = self._watch(epochs, data, key, rows[:WATCHED], held_out)
         best, self.history_ = drive(
@@ -133,11 +139,15 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             description=type(self).__name__,
             patience=self.n_iter_no_change if self.early_stopping else None,
             tol=self.tol,
+            course=course,
+            save=checkpoint.save,
         )
         return self._finish(best, key)
 
     def partial_fit(self, X, y=None):
         """Go on learning from one pass over some rows, at the constant learning rate.
+
+        The parameter `checkpoint` is about `fit`, and ignored here: save the estimator itself.
 
         Parameters
         ----------
@@ -270,26 +280,40 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
                 if means[k] is not None:
                     sums[k] = means[k] if sums[k] is None else sums[k] + means[k]
 
-        state, _ = gibbs(model, state, self.sampling_sweeps, noise._replace(step=1))
-        if n_averaged:
-            noise = noise._replace(step=1 + self.sampling_sweeps)
-            state, _ = gibbs(model, state, n_averaged, noise, visit=add)
+        with for_products(model.n_multiplications * number.size):
+            state, _ = gibbs(model, state, self.sampling_sweeps, noise._replace(step=1))
+            if n_averaged:
+                noise = noise._replace(step=1 + self.sampling_sweeps)
+                state, _ = gibbs(model, state, n_averaged, noise, visit=add)
         return state.values, sums
 
-    def _log_density(self, views):
+    def _log_density(self, views, hide=None):
+        """Log-density of what the rows show, but for the modality `hide`, whose lengths count."""
         model = self.model_
         out = np.empty(views.n_rows)
         for rows in _chunks(views.n_rows, CHAINS_AT_ONCE):
             shown, present = self._data(views.take(rows), model.units).batch(model, slice(None))
+            lengths = {}
+            if hide in shown:
+                hidden = shown.pop(hide)
+                if model.units[hide].counts:
+                    lengths[hide] = hidden.sum(axis=1)
+                    default = float(model.length(hide))
+                    lengths[hide][~present[hide]] = default
+                del present[hide]
+            n = rows.stop - rows.start
             out[rows] = likelihood.log_density(
-                model, shown, present, rows.stop - rows.start, self._log_z
+                model, shown, present, n, self._log_z, lengths=lengths
             )
         return out
 
-    def log_partition(self, totals=None, *, n_chains=100, n_temperatures=1000):
-        """Log-partition function: exact where it can be enumerated, else annealed.
+    def _log_density_beside(self, views, target):
+        return self._log_density(views, hide=self.layout_.names.index(target))
 
-        `score_samples` uses it with these defaults.
+    def log_partition(self, totals=None, *, n_chains=50, n_temperatures=500):
+        """Log-partition function: exact where it can be enumerated, else annealed both ways.
+
+        `score_samples` uses its value with these defaults.
 
         Parameters
         ----------
@@ -297,12 +321,19 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             Number of words of each count modality, on which the model is conditioned. None: the
             median of the training rows.
         n_chains, n_temperatures : int
-            Effort of an annealed estimate.
+            Effort of an annealed estimate: chains in each direction, and steps of each.
 
         Returns
         -------
         LogPartition
-            ``value``, its ``standard_error`` (0: exact) and ``effective_sample_size``.
+            ``value``, its ``standard_error`` (0: exact) and ``effective_sample_size``; the
+            estimates ``forward`` (low on average) and ``reverse`` (high on average, if the model's
+            particles are draws of it) and the ``interval`` of both.
+
+        Warns
+        -----
+        ConvergenceWarning
+            When `forward` and `reverse` differ by more than 1 nat.
         """
         model = self.model_
         given = {self.layout_.require(name): total for name, total in (totals or {}).items()}
@@ -430,13 +461,30 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
                     raise FloatingPointError(f"{name} became {value} in epoch {epoch.number}")
             yield epoch._replace(metrics=metrics)
 
+    def _placed(self, course):
+        """A course read from a file, with its arrays where this fit computes."""
+        device = resolve_device(self.device)
+
+        def moved(arrays):
+            return [None if a is None else to_device(a, device) for a in arrays]
+
+        def placed(epoch):
+            return epoch and epoch._replace(
+                model=epoch.model.to(device),
+                velocity=tuple(moved(epoch.velocity)),
+                chains=moved(epoch.chains),
+                chain_totals=moved(epoch.chain_totals),
+            )
+
+        return course._replace(last=placed(course.last), best=placed(course.best))
+
     def _finish(self, best, key):
         self.training_state_, self.training_key_ = best, key
         self.n_iter_ = best.number
         return self
 
 
-def _log_partitions(model, totals, key, n_chains=100, n_temperatures=1000):
+def _log_partitions(model, totals, key, n_chains=50, n_temperatures=500):
     """Log-partition functions, each of which is computed once for a fitted machine."""
     effort = (n_chains, n_temperatures)
     names = [("log_partition", *effort, *sorted(lengths.items())) for lengths in totals]

@@ -1,6 +1,8 @@
 """The parameters that all Boltzmann estimators share, described once."""
 
-__all__ = ["documented"]
+from inspect import Parameter, signature
+
+__all__ = ["shares_parameters"]
 
 SHARED = """\
 units : str, Units or dict of str to str or Units, default="auto"
@@ -9,7 +11,8 @@ units : str, Units or dict of str to str or Units, default="auto"
     an object of :mod:`mmgraph.engine.units` with settings of its own. ``"auto"`` looks at the
     values and states its choice in ``units_``.
 learning_rate : float, default=0.05
-    Step size at the start.
+    Step size at the start. In each layer it is capped at a quarter of the inverse of the largest
+    eigenvalue of the covariance of its data, beyond which learning is not stable.
 learning_rate_schedule : {"linear", "constant", "inverse"}, default="linear"
     Falling linearly to zero over `max_iter`, constant, or as 1 / (1 + 10 t / max_iter).
 momentum : float, default=0.5
@@ -60,7 +63,12 @@ modalities : dict of str to slice, list of int or list of str, default=None
 random_state : int, RandomState, Generator or None, default=None
     Seed. Equal seeds give equal results.
 verbose : int, default=0
-    1 shows a progress bar."""
+    1 shows a progress bar.
+checkpoint : str or Path, default=None
+    File that `fit` writes every few seconds, and goes on from if it exists: a fit that was killed,
+    or interrupted with Ctrl-C, and is called again with the same data and parameters ends as if
+    nothing had happened, in every bit. A file of another fit is refused. `partial_fit` ignores
+    it."""
 
 ATTRIBUTES = """\
 model_ : Boltzmann
@@ -83,12 +91,24 @@ feature_names_in_ : ndarray of str
     Names of the columns of X, if it had any."""
 
 
-def documented(cls):
-    """Fill ``{shared}`` and ``{attributes}`` in a class's docstring."""
+def shares_parameters(cls):
+    """Give a class the parameters of its parent: in its signature, and where its docstring says.
+
+    The docstring has ``{shared}`` and ``{attributes}`` in their places. scikit-learn reads the
+    parameters of an estimator from the signature of its constructor.
+    """
 
     def indented(text):
         return text.replace("\n", "\n    ")
 
+    own = signature(cls.__init__)
+    shared = signature(cls.__mro__[1].__init__).parameters.values()
+    cls.__init__.__signature__ = own.replace(
+        parameters=[
+            *(p for p in own.parameters.values() if p.kind is not Parameter.VAR_KEYWORD),
+            *(p for p in shared if p.kind is Parameter.KEYWORD_ONLY),
+        ]
+    )
     cls.__doc__ = cls.__doc__.replace("{shared}", indented(SHARED)).replace(
         "{attributes}", indented(ATTRIBUTES)
     )

@@ -5,12 +5,12 @@ import numbers
 import numpy as np
 
 from .machine import BoltzmannEstimator, require
-from .parameters import documented
+from .parameters import shares_parameters
 
 __all__ = ["RBM"]
 
 
-@documented
+@shares_parameters
 class RBM(BoltzmannEstimator):
     r"""Restricted Boltzmann machine: one hidden layer joined to every modality.
 
@@ -57,68 +57,9 @@ class RBM(BoltzmannEstimator):
            [ True,  True,  True]])
     """
 
-    def __init__(
-        self,
-        n_components=256,
-        *,
-        units="auto",
-        learning_rate=0.05,
-        learning_rate_schedule="linear",
-        momentum=0.5,
-        batch_size=20,
-        max_iter=100,
-        negative_phase="pcd",
-        n_chains=100,
-        n_gibbs=1,
-        centered=True,
-        l2=0.0,
-        sparsity_target=0.1,
-        sparsity_cost=0.0,
-        mean_field_sweeps=20,
-        sampling_sweeps=20,
-        n_mean_chains=10,
-        n_particles=2000,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=0.0,
-        warm_start=False,
-        dtype="float32",
-        device="auto",
-        modalities=None,
-        random_state=None,
-        verbose=0,
-    ):
+    def __init__(self, n_components=256, **shared):
         self.n_components = n_components
-        super().__init__(
-            units=units,
-            learning_rate=learning_rate,
-            learning_rate_schedule=learning_rate_schedule,
-            momentum=momentum,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            negative_phase=negative_phase,
-            n_chains=n_chains,
-            n_gibbs=n_gibbs,
-            centered=centered,
-            l2=l2,
-            sparsity_target=sparsity_target,
-            sparsity_cost=sparsity_cost,
-            mean_field_sweeps=mean_field_sweeps,
-            sampling_sweeps=sampling_sweeps,
-            n_mean_chains=n_mean_chains,
-            n_particles=n_particles,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            warm_start=warm_start,
-            dtype=dtype,
-            device=device,
-            modalities=modalities,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        super().__init__(**shared)
 
     def _graph(self, names):
         require("n_components", self.n_components, "1", "inf", numbers.Integral)

@@ -1,11 +1,15 @@
-"""Serial compiled loops over rows, split over a few threads when there is enough to do."""
+"""How many threads: loops over rows are split when there is enough to do, and so are products."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
 from itertools import pairwise
 
+from threadpoolctl import ThreadpoolController
+
 GRAIN = 1 << 16  # entries a thread must have to be worth waking
+SMALL_PRODUCT = 2e7  # multiplications, below which the threads of a matrix product are not
 
 
 def n_threads():
@@ -16,6 +20,32 @@ def n_threads():
         available = os.cpu_count() or 1
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return min(available, int(wanted)) if wanted.isdigit() and int(wanted) else available
+
+
+def for_products(n_multiplications):
+    """Context for many matrix products of a size: small ones take one BLAS thread.
+
+    Threads that wait for small products spin, which on a machine with other work costs many times
+    what they save.
+
+    Parameters
+    ----------
+    n_multiplications : float
+        Of the largest product: rows times inner times columns.
+
+    Returns
+    -------
+    context manager
+    """
+    if n_multiplications >= SMALL_PRODUCT:
+        return nullcontext()
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@cache
+def _libraries():
+    """The BLAS libraries that are loaded; to look for them takes milliseconds."""
+    return ThreadpoolController()
 
 
 def over_rows(loop, by_row, *shared, n_entries):
