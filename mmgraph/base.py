@@ -84,7 +84,12 @@ class MultimodalEstimator(BaseEstimator):
 
 
 def _refuse_parts(X):
-    """Raise where X is a dict or list of modalities."""
+    """Raise where X is a dict or list of modalities, or lies on a GPU."""
+    if type(X).__module__.partition(".")[0] == "cupy":
+        raise TypeError(
+            "X is a CuPy array, but must be a NumPy array: pass cupy.asnumpy(X); device='cuda' "
+            "computes on the GPU."
+        )
     parts = isinstance(X, Mapping) and not sp.issparse(X)  # SciPy's DOK arrays are mappings too
     if parts or (isinstance(X, list | tuple) and np.ndim(X[:1]) == 3):
         raise ValueError(

@@ -479,3 +479,9 @@ def test_drive_counts_epochs_of_records_without_their_number():
 
     with pytest.warns(ConvergenceWarning, match=r"after 1 epoch\(s\)"):
         assert drive(epochs(), total=2)[1] == {"score": [1.0]}
+
+
+def test_cupy_arrays_are_refused_in_words():
+    fake = type("ndarray", (), {"__module__": "cupy"})()
+    with pytest.raises(TypeError, match=r"X is a CuPy array.*cupy.asnumpy.*device='cuda'"):
+        JointGaussian().fit(fake)
