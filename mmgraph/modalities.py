@@ -107,6 +107,8 @@ class Layout:
             for name, spec in modalities.items():
                 if not isinstance(name, str) or not name:
                     raise ValueError(f"a modality's name must be a non-empty str; got {name!r}.")
+                if isinstance(spec, slice) and spec == slice(0, 0):
+                    continue  # ColumnTransformer.output_indices_ has one for an empty remainder
                 listed = _listed(name, spec, n_features)
                 if isinstance(spec, slice):  # a slice may run across the sequence id
                     listed = [i for i in listed if i != sequence]

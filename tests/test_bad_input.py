@@ -1,16 +1,20 @@
 """What goes wrong is said: what was given, what was expected, and what to do."""
 
 import re
+import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from estimators import all_estimators
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import mmgraph as mg
 from mmgraph.engine import learning
-from mmgraph.engine.units import Binomial, Categorical
+from mmgraph.engine.units import UNITS, Binomial, Categorical
 
 RNG = np.random.default_rng(0)
 LAYOUT = {"a": slice(0, 3), "b": slice(3, 6)}
@@ -83,7 +87,11 @@ def test_a_block_that_is_nan_in_part(kind):
         ("bernoulli", changed(BITS, 2, 4, -0.5), "'b': values from -0.5 to 1, .* Scale them"),
         ("replicated_softmax", changed(COUNTS, 2, 1, -1), "'a': smallest value -1, .* >= 0"),
         ("replicated_softmax", changed(COUNTS, 2, 1, 1.5), "'a': 1.5 is not a whole number.*raw"),
-        ("categorical", BITS, "'a': columns 0 to 2 are not one-hot .* in row 0: .* Encode"),
+        (
+            "categorical",
+            BITS,
+            r"'a': columns 0 to 2 are not one-hot .* row\(s\), such as \[1. 1. 1.\]. Encode",
+        ),
         ("categorical", changed(ONE_HOT, 4, 5, 0.5), "'b': columns 0 to 2 .* one-hot"),
         ("categorical", changed(ONE_HOT, 4, slice(3, 6), [2, -1, 0]), "'b': .* one-hot"),
         ("rectified", changed(COUNTS, 1, 1, -2), "'a': smallest value -2, .* >= 0. Choose units"),
@@ -380,3 +388,49 @@ def test_a_rate_far_too_high_is_capped(kind):
     model = small(kind, learning_rate=1e6, units="gaussian", max_iter=30).fit(REALS)
     assert max(abs(w).max() for w in model.model_.weights) < 100
     assert np.isfinite(model.impute(changed(REALS, 0, slice(0, 3), np.nan))).all()
+
+
+def test_warm_start_refuses_another_machine():
+    model = small(mg.DBM, warm_start=True).fit(BITS)
+    for name, value in {
+        "hidden": (9,),
+        "units": "gaussian",
+        "dtype": "float64",
+        "n_chains": 7,
+        "modalities": {"a": slice(0, 6)},
+    }.items():
+        before = getattr(model, name)
+        model.set_params(**{name: value})
+        what = "hidden layers" if name == "hidden" else name
+        fails(f"{what}.* changed since the last fit, but warm_start", lambda: model.fit(BITS))
+        model.set_params(**{name: before})
+    assert model.fit(BITS).n_iter_ > 0
+
+
+GARBAGE = st.one_of(
+    hnp.arrays(
+        st.sampled_from([np.float64, np.float32, np.int64, np.bool_]),
+        hnp.array_shapes(min_dims=0, max_dims=3, max_side=7),
+    ),
+    hnp.arrays(
+        np.float64,
+        st.tuples(st.integers(1, 8), st.just(6)),
+        elements=st.floats(width=64) | st.just(np.nan) | st.sampled_from([0.0, 1.0]),
+    ),
+    st.lists(st.text(max_size=3), max_size=4),
+    st.dictionaries(st.text(max_size=2), st.integers(), max_size=2),
+)
+
+
+@given(X=GARBAGE, units=st.sampled_from(["auto", *UNITS]))
+@settings(max_examples=150, deadline=None)
+def test_garbage_is_learnt_or_refused_in_words(X, units):
+    model = small(mg.MultimodalDBM, units=units, max_iter=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # partly NaN, or diverged
+        try:
+            filled, message = model.fit(X).impute(X), None
+        except (ValueError, TypeError) as error:
+            filled, message = np.zeros(1), str(error)
+    assert message is None or len(message) > 20
+    assert np.isfinite(filled).all()

@@ -483,3 +483,15 @@ def test_join_fills_in_ids_and_leaves_the_absent_nan():
     stack = layout.join({"b": np.ones((4, 2, 1))}, 2, np.float32)
     assert stack.shape == (4, 2, 3)
     assert stack.dtype == np.float32
+
+
+def test_output_indices_of_a_column_transformer_are_modalities():
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import StandardScaler
+
+    steps = ColumnTransformer([("a", StandardScaler(), [0, 1]), ("b", StandardScaler(), [2])])
+    X = np.random.default_rng(0).normal(size=(9, 3))
+    steps.fit(X)
+    assert "remainder" in steps.output_indices_
+    layout = Layout.resolve(steps.output_indices_, 3)
+    assert layout.names == ("a", "b")

@@ -14,7 +14,7 @@ parametrisation appear nowhere: they fold into the biases (see :mod:`mmgraph.eng
 """
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -109,6 +109,10 @@ class Boltzmann:
         """Indices of the hidden layers."""
         return range(self.n_visible, self.n_layers)
 
+    def __getstate__(self):
+        """The fields alone: what is remembered beside them is found again."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     @cached_property
     def memory(self):
         """Where what is computed from these parameters (log-partition functions) is remembered."""
@@ -142,8 +146,22 @@ class Boltzmann:
         def moved(arrays):
             return tuple(None if a is None else to_device(a, device) for a in arrays)
 
-        fields = ("weights", "biases", "means", "locs", "scales", "floors", "lengths", "particles")
-        return replace(self, **{name: moved(getattr(self, name)) for name in fields})
+        arrays = ("weights", "biases", "means", "locs", "scales", "floors", "lengths", "particles")
+        return replace(self, **{name: moved(getattr(self, name)) for name in arrays})
+
+    def astype(self, dtype):
+        """The machine in another precision; remembered."""
+        if dtype == self.dtype:
+            return self
+        name = ("dtype", np.dtype(dtype).name)
+        if name not in self.memory:
+
+            def typed(arrays):
+                return tuple(None if a is None else a.astype(dtype) for a in arrays)
+
+            arrays = ("weights", "biases", "means", "lengths")
+            self.memory[name] = replace(self, **{key: typed(getattr(self, key)) for key in arrays})
+        return self.memory[name]
 
     def activation(self, states, layer):
         """Input of a layer from its neighbours, shape (n_rows, size), without its bias."""

@@ -22,6 +22,9 @@ __all__ = ["Data", "Epoch", "Settings", "construct", "learn", "reconstruction"]
 DATA, CHAINS, ORDER, WEIGHTS, HOLES = range(5)  # what a derived key is used for
 CAP = 0.25  # of learning rate times largest eigenvalue of a visible layer's covariance
 CAP_ROWS, CAP_ITERATIONS = 1000, 20  # effort of finding it
+# Of weights, times the root of the larger layer: at less, a deep machine stays for tens of epochs
+# at the saddle where its layers know nothing of each other.
+INITIAL_SPREAD = 0.5
 SMALLEST_SCALE = 0.03  # of a column, relative to its standard deviation
 
 
@@ -102,13 +105,17 @@ class Data(NamedTuple):
         """Number of rows."""
         return len(self.present[0])
 
-    def batch(self, model, rows, *, hide=()):
+    def take(self, rows):
+        """Some of the rows."""
+        return Data([b[rows] for b in self.blocks], [m[rows] for m in self.present])
+
+    def batch(self, model, rows):
         """Encoded statistics and presence of some rows, for :func:`begin`, where the model is."""
         xp = namespace(model.biases[0])
         shown, present = {}, {}
         for layer, (block, mask) in enumerate(zip(self.blocks, self.present, strict=True)):
             mask = mask[rows]
-            if layer in hide or not mask.any():
+            if not mask.any():
                 continue
             x = block[rows]
             x = xp.asarray(x.toarray() if hasattr(x, "toarray") else x)
@@ -127,7 +134,7 @@ class Epoch(NamedTuple):
         Gradient steps done.
     model : Boltzmann
         Parameters.
-    velocity : list of ndarray
+    velocity : tuple of ndarray
         Momentum of weights, biases and log scales.
     chains : list of ndarray
         Where the chains are.
@@ -191,7 +198,7 @@ def construct(names, units, n_visible, sizes, edges, data, key, *, dtype=np.floa
         lengths.append(length)
     weights = []
     for lower, upper in edges:
-        spread = 0.1 / np.sqrt(max(sizes[lower], sizes[upper]))
+        spread = INITIAL_SPREAD / np.sqrt(max(sizes[lower], sizes[upper]))
         w = rng.normal(0, spread, (sizes[lower], sizes[upper]))
         weights.append(w)
         biases[lower] = biases[lower] - w @ means[upper]
@@ -258,9 +265,12 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
     chains = State(list(resume.chains), [True] * model.n_layers, list(resume.chain_totals))
     work = model.n_multiplications * max(settings.batch_size, settings.n_chains)
     keys = {use: derive(key, use) for use in (DATA, CHAINS, HOLES)}
+    caps = None
     for epoch in range(resume.number, settings.max_epochs):
         order = np.random.default_rng([*derive(key, ORDER), epoch]).permutation(rows)
-        rate, caps = settings.rate(epoch), _rate_caps(model, data, rows)
+        rate = settings.rate(epoch)
+        if caps is None or any(scale is not None for scale in model.scales):
+            caps = _rate_caps(model, data, rows)
         with np.errstate(over="ignore", invalid="ignore"), for_products(work):
             for start in range(0, len(order), settings.batch_size):
                 batch = order[start : start + settings.batch_size]
@@ -275,6 +285,10 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
                     negative[layer] = means[layer]
                 model = _step(model, positive, negative, velocity, rate, settings, caps)
                 step += 1
+            if not settings.persistent:  # leave as many chains as asked for, near the data
+                batch = np.resize(order, settings.n_chains)
+                positive = _positive(model, data, batch, settings, chains, keys[HOLES], step)
+                chains = _chains_at(model, positive, batch, keys[DATA], step)
         norm = float(xp.sqrt(sum((w * w).sum() for w in model.weights)))
         if not np.isfinite(norm) or not all(bool(xp.isfinite(b).all()) for b in model.biases):
             raise FloatingPointError(f"the parameters are no longer finite in epoch {epoch + 1}")

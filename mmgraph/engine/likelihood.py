@@ -439,11 +439,11 @@ def _for_each_length(model, log_z, counts, lengths):
 def _countable(model, totals):
     """The colour with the fewest states, if they are at most 2**20."""
     sizes = [
-        np.prod([model.units[k].n_states(len(model.biases[k]), totals.get(k)) for k in colour])
+        sum(model.units[k].log_n_states(len(model.biases[k]), totals.get(k)) for k in colour)
         for colour in model.colours
     ]
     best = int(np.argmin(sizes))
-    return best if sizes[best] <= MOST_STATES else None
+    return best if sizes[best] <= np.log(MOST_STATES) + 1e-9 else None
 
 
 def _widened(model):

@@ -115,8 +115,8 @@ class Units:
         """All values of t, shape (n_states, size); None if they cannot be counted."""
         return None
 
-    def n_states(self, size, total=None):
-        """How many values t has: inf if they cannot be counted."""
+    def log_n_states(self, size, total=None):
+        """Log of how many values t has: inf if they cannot be counted."""
         return np.inf
 
 
@@ -157,8 +157,8 @@ class Bernoulli(Units):
         bits = np.arange(2**size)[:, None] >> np.arange(size)
         return (bits & 1).astype(np.float64)
 
-    def n_states(self, size, total=None):
-        return 2.0**size
+    def log_n_states(self, size, total=None):
+        return size * float(np.log(2))
 
 
 @dataclass(frozen=True)
@@ -231,8 +231,8 @@ class Binomial(Units):
         grid = itertools.product(range(self.trials + 1), repeat=size)
         return np.array(list(grid), float).reshape(-1, size) / self._root
 
-    def n_states(self, size, total=None):
-        return (self.trials + 1.0) ** size
+    def log_n_states(self, size, total=None):
+        return size * float(np.log(self.trials + 1))
 
 
 @dataclass(frozen=True)
@@ -384,8 +384,8 @@ class Categorical(Units):
             if bad.any():
                 raise ValueError(
                     f"{label}: columns {group.start} to {group.stop - 1} are not one-hot (one 1, "
-                    f"else 0) in row {int(np.argmax(bad))}: {part[bad][0]}. Encode the categories "
-                    "(OneHotEncoder), or choose other units."
+                    f"else 0) in {int(bad.sum())} row(s), such as {part[bad][0]}. Encode the "
+                    "categories (OneHotEncoder), or choose other units."
                 )
 
     def mean(self, activation, bias, totals=None):
@@ -421,8 +421,8 @@ class Categorical(Units):
         eyes = [np.eye(g.stop - g.start) for g in self._slices(size)]
         return np.array([np.concatenate(rows) for rows in itertools.product(*eyes)])
 
-    def n_states(self, size, total=None):
-        return float(np.prod([g.stop - g.start for g in self._slices(size)], dtype=float))
+    def log_n_states(self, size, total=None):
+        return sum(float(np.log(g.stop - g.start)) for g in self._slices(size))
 
 
 @dataclass(frozen=True)
@@ -476,9 +476,9 @@ class ReplicatedSoftmax(Units):
         words = itertools.combinations_with_replacement(range(size), int(total))
         return np.array([np.bincount(np.array(w, int), minlength=size) for w in words], float)
 
-    def n_states(self, size, total=None):
+    def log_n_states(self, size, total=None):
         gammaln = special(np).gammaln
-        return float(np.exp(gammaln(size + total) - gammaln(total + 1) - gammaln(size)))
+        return float(gammaln(size + total) - gammaln(total + 1) - gammaln(size))
 
 
 UNITS = {

@@ -21,6 +21,7 @@ from ..engine.learning import (
     reconstruction,
 )
 from ..engine.units import Bernoulli, Noise, as_units, guess_units
+from ..modalities import Layout
 
 __all__ = ["BoltzmannEstimator", "require"]
 
@@ -118,6 +119,8 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         if self.warm_start and hasattr(self, "training_state_"):
             start = self.training_state_._replace(number=0)
         views = self._check(X, reset=start is None)
+        if start is not None:
+            self._require_same(start)
         checkpoint = Checkpoint(
             self, views, derive(self._key(), FIT), start=start, ignored=GENERATION_ONLY
         )
@@ -129,7 +132,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         held_out = None
         if self.early_stopping:
             held_out, rows = self._split(rows, key)
-        model = self._construct(data, kinds, key) if resume is None else resume.model
+        model = resume.model if resume else self._construct(data.take(rows), kinds, key)
         epochs = learn(model, data, settings, key, resume=resume, rows=rows)
         epochs = self._watch(epochs, data, key, rows[:WATCHED], held_out)
         best, self.history_ = drive(
@@ -202,24 +205,27 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
     # What the family implements for the generative verbs -------------------------------------
 
     def _represent(self, views):
-        model = self.model_
-        parts = []
+        # In the precision of X and with a fixed number of sweeps: a row's representation must not
+        # depend on the rows beside it.
+        model, parts = self.model_.astype(views.dtype), []
         for rows in _chunks(views.n_rows, CHAINS_AT_ONCE):
             shown, present = self._data(views.take(rows), model.units).batch(model, slice(None))
             state = begin(model, shown, rows.stop - rows.start, present=present)
-            inferred = mean_field(model, state, max_sweeps=self.mean_field_sweeps)
+            inferred = mean_field(model, state, max_sweeps=self.mean_field_sweeps, tol=0.0)
             parts.append(to_numpy(inferred.state.values[-1]))
         return np.concatenate(parts) if parts else np.zeros((0, self._n_features_out))
 
     def _reconstruct(self, Z):
         model = self.model_
-        state = begin(model, {}, len(Z))
-        state.values[-1] = namespace(model.biases[0]).asarray(Z, model.dtype)
-        state.free[-1] = False
-        inferred = mean_field(model, state, max_sweeps=self.mean_field_sweeps).state
-        return {
-            model.names[k]: to_numpy(model.decode(k, inferred.values[k])) for k in model.visible
-        }
+        blocks = _empty_blocks(model, len(Z))
+        for rows in _chunks(len(Z), CHAINS_AT_ONCE):
+            state = begin(model, {}, rows.stop - rows.start)
+            state.values[-1] = namespace(model.biases[0]).asarray(Z[rows], model.dtype)
+            state.free[-1] = False
+            inferred = mean_field(model, state, max_sweeps=self.mean_field_sweeps).state
+            for k in model.visible:
+                blocks[model.names[k]][rows] = to_numpy(model.decode(k, inferred.values[k]))
+        return blocks
 
     def _complete(self, views, n_draws=None, key=None):
         model = self.model_
@@ -338,7 +344,11 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         model = self.model_
         given = {self.layout_.require(name): total for name, total in (totals or {}).items()}
         for name, total in given.items():
+            if not model.units[model.names.index(name)].counts:
+                raise ValueError(f"totals names {name!r}, whose units are no word counts.")
             require(f"totals[{name!r}]", total, "0", "<inf", numbers.Real)
+            if total != round(total):
+                raise ValueError(f"totals[{name!r}]={total!r}: it must be a whole number of words.")
         lengths = {
             k: float(given.get(model.names[k], model.length(k)))
             for k in model.visible
@@ -359,7 +369,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             require(name, getattr(self, name), low, high, kind)
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
-            if not isinstance(value, str | bool) or value not in allowed:
+            if not isinstance(value, str | bool | np.bool_) or value not in allowed:
                 raise ValueError(f"{name}={value!r}: choose one of {list(allowed)}.")
         settings = {
             "learning_rate": self.learning_rate,
@@ -408,6 +418,46 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             kind.check(views.blocks[name][views.present[name]], f"modality {name!r}")
         names = self.layout_.names
         return Data([views.blocks[n] for n in names], [views.present[n] for n in names])
+
+    def _require_same(self, state):
+        """Raise where warm_start meets parameters that make another machine."""
+        model = state.model
+        hidden, sizes, edges = self._graph(list(self.layout_.names))
+        same_layers = (
+            [*model.names[model.n_visible :]] == hidden
+            and [len(b) for b in model.biases[model.n_visible :]] == list(sizes)
+            and [tuple(edge) for edge in model.edges] == [tuple(edge) for edge in edges]
+        )
+        wanted = (
+            self.units
+            if isinstance(self.units, dict)
+            else dict.fromkeys(self.layout_.names, self.units)
+        )
+        layout = Layout.resolve(
+            self.modalities,
+            self.n_features_in_,
+            feature_names=getattr(self, "feature_names_in_", None),
+        )
+        changed = {
+            "hidden layers": not same_layers,
+            "modalities": any(
+                not np.array_equal(layout.columns.get(name), columns)
+                for name, columns in self.layout_.columns.items()
+            ),
+            "units": any(
+                as_units(kind) != model.units[model.names.index(name)]
+                for name, kind in wanted.items()
+                if not (isinstance(kind, str) and kind == "auto")
+            ),
+            "dtype": model.dtype != np.dtype(self.dtype),
+            "n_chains": len(state.chains[0]) != self.n_chains,
+        }
+        if any(changed.values()):
+            raise ValueError(
+                f"{', '.join(k for k, v in changed.items() if v)} changed since the last fit, but "
+                "warm_start=True goes on with the machine that is there: set it to False, or clone "
+                "the estimator, for another one."
+            )
 
     def _construct(self, data, kinds, key):
         names = list(self.layout_.names)

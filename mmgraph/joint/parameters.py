@@ -25,7 +25,8 @@ negative_phase : {"pcd", "cd"}, default="pcd"
     Whether the model's own chains go on from step to step (persistent contrastive divergence) or
     start at the data at every step (contrastive divergence).
 n_chains : int, default=100
-    Number of chains.
+    Number of chains. With ``"cd"``, where a step has one for each row of its batch, the number that
+    is left at the end for generation.
 n_gibbs : int, default=1
     Gibbs sweeps of the chains a step: the k of CD-k.
 centered : bool, default=True
@@ -52,7 +53,8 @@ n_iter_no_change : int, default=10
 tol : float, default=0.0
     What counts as an improvement, in nats.
 warm_start : bool, default=False
-    Whether `fit` goes on from the last fit.
+    Whether `fit` goes on from the last fit. Parameters that would make another machine must then
+    not have changed.
 dtype : {"float32", "float64"}, default="float32"
     Precision of the computation.
 device : {"auto", "cpu", "cuda"}, default="auto"
@@ -76,9 +78,10 @@ model_ : Boltzmann
 units_ : dict of str to str
     Unit type of each modality.
 history_ : dict of str to list
-    Course of training by epoch: ``learning_rate``, ``weight_norm``, ``reconstruction`` (log-density
-    of training rows given the hidden layers inferred from them) and, with `early_stopping`,
-    ``validation_score`` (log-density of the rows held out).
+    Course of training by epoch: ``epoch``, ``learning_rate``, ``weight_norm``, ``reconstruction``
+    (log-density of training rows given the hidden layers inferred from them, summed over the
+    modalities they show) and, with `early_stopping`, ``validation_score`` (log-density of the rows
+    held out).
 n_iter_ : int
     Passes done.
 layout_ : Layout
