@@ -142,12 +142,8 @@ class Boltzmann:
 
     def to(self, device):
         """The machine with its arrays on a device, "cpu" or "cuda"."""
-
-        def moved(arrays):
-            return tuple(None if a is None else to_device(a, device) for a in arrays)
-
         arrays = ("weights", "biases", "means", "locs", "scales", "floors", "lengths", "particles")
-        return replace(self, **{name: moved(getattr(self, name)) for name in arrays})
+        return self._with_each(arrays, lambda array: to_device(array, device))
 
     def astype(self, dtype):
         """The machine in another precision; remembered."""
@@ -155,13 +151,19 @@ class Boltzmann:
             return self
         name = ("dtype", np.dtype(dtype).name)
         if name not in self.memory:
-
-            def typed(arrays):
-                return tuple(None if a is None else a.astype(dtype) for a in arrays)
-
             arrays = ("weights", "biases", "means", "lengths")
-            self.memory[name] = replace(self, **{key: typed(getattr(self, key)) for key in arrays})
+            self.memory[name] = self._with_each(arrays, lambda array: array.astype(dtype))
         return self.memory[name]
+
+    def _with_each(self, names, change):
+        """The machine with every array of some fields changed."""
+        return replace(
+            self,
+            **{
+                name: tuple(None if a is None else change(a) for a in getattr(self, name))
+                for name in names
+            },
+        )
 
     def activation(self, states, layer):
         """Input of a layer from its neighbours, shape (n_rows, size), without its bias."""

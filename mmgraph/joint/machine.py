@@ -204,12 +204,16 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
 
     # What the family implements for the generative verbs -------------------------------------
 
+    def _shown(self, views, model):
+        """What the rows show, checked and encoded: statistics and presence by visible layer."""
+        return self._data(views, model.units).batch(model, slice(None))
+
     def _represent(self, views):
         # In the precision of X and with a fixed number of sweeps: a row's representation must not
         # depend on the rows beside it.
         model, parts = self.model_.astype(views.dtype), []
         for rows in _chunks(views.n_rows, CHAINS_AT_ONCE):
-            shown, present = self._data(views.take(rows), model.units).batch(model, slice(None))
+            shown, present = self._shown(views.take(rows), model)
             state = begin(model, shown, rows.stop - rows.start, present=present)
             inferred = mean_field(model, state, max_sweeps=self.mean_field_sweeps, tol=0.0)
             parts.append(to_numpy(inferred.state.values[-1]))
@@ -273,7 +277,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         model = self.model_
         xp = namespace(model.biases[0])
         n_draws = len(number)
-        shown, present = self._data(views, model.units).batch(model, slice(None))
+        shown, present = self._shown(views, model)
         if n_draws > 1:
             shown = {k: xp.concatenate([x] * n_draws) for k, x in shown.items()}
             present = {k: xp.concatenate([m] * n_draws) for k, m in present.items()}
@@ -298,7 +302,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         model = self.model_
         out = np.empty(views.n_rows)
         for rows in _chunks(views.n_rows, CHAINS_AT_ONCE):
-            shown, present = self._data(views.take(rows), model.units).batch(model, slice(None))
+            shown, present = self._shown(views.take(rows), model)
             lengths = {}
             if hide in shown:
                 hidden = shown.pop(hide)
