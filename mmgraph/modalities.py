@@ -214,6 +214,7 @@ class Layout:
                         "absent. Impute the columns first, or make them a modality of their own.",
                         stacklevel=4,
                     )
+                    block = np.where(missing[:, None], np.nan, block)
             blocks[name], present[name] = block, ~missing
         ids = None
         if self.sequence is not None:

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import mmgraph as mg
@@ -250,7 +250,6 @@ def layouts(draw):
 
 
 @given(layouts(), st.integers(0, 4), st.sampled_from(["dense", "sparse", "frame"]), st.data())
-@settings(max_examples=150, deadline=None)
 def test_round_trip_of_random_layouts(case, n_rows, kind, data):
     spec, n, listed = case
     layout = Layout.resolve(spec, n)
@@ -278,7 +277,6 @@ def layout_ints(spec):
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.integers(1, 5), st.booleans())
-@settings(max_examples=50, deadline=None)
 def test_round_trip_of_packing(widths, n_rows, with_ids):
     blocks = {f"m{k}": RNG.normal(size=(n_rows, w)) for k, w in enumerate(widths)}
     ids = np.arange(n_rows) if with_ids else None

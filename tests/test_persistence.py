@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from estimators import all_estimators
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
@@ -288,7 +288,6 @@ values = st.recursive(
 
 
 @given(value=values)
-@settings(max_examples=100, deadline=None)
 def test_any_value(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "any_value"
     assert_same(round_trip(value, path), value)

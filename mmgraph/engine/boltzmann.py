@@ -37,6 +37,7 @@ __all__ = [
 
 # Streams of random numbers beside those of the layers, which bear their index.
 LENGTHS, PARTICLES = 1 << 14, 1 << 15
+FARTHEST = 1e6  # standard deviations of a real-valued statistic from its mean
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,19 @@ class Boltzmann:
         return total
 
     def encode(self, layer, x):
-        """Data of a visible layer as statistic, in the machine's precision."""
+        """Data of a visible layer as statistic, in the machine's precision.
+
+        Raises
+        ------
+        ValueError
+            Where a value lies so far from what the machine was fitted to that nothing can be said.
+        """
         t = self.units[layer].encode(x, self.locs[layer], self.scales[layer])
+        if self.scales[layer] is not None and (abs(t) > FARTHEST).any():
+            raise ValueError(
+                f"modality {self.names[layer]!r}: a value lies more than {FARTHEST:g} standard "
+                "deviations from those of the training rows. Is it in the same unit?"
+            )
         return t.astype(self.dtype, copy=False)
 
     def decode(self, layer, t):

@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 EDGE = 0.01  # means are kept this far from the border of their range when a bias is set from them
+MOST_WORDS = 1 << 24  # of a row: the whole numbers that float32 holds exactly
 
 
 class Noise(NamedTuple):
@@ -453,6 +454,13 @@ class ReplicatedSoftmax(Units):
             raise ValueError(
                 f"{label}: {first:g} is not a whole number, but replicated softmax units take "
                 "word counts. Pass raw counts (CountVectorizer), or choose units='gaussian'."
+            )
+        with np.errstate(over="ignore"):
+            words = block.sum(axis=1, dtype=np.float64).max() if block.size else 0
+        if words > MOST_WORDS:
+            raise ValueError(
+                f"{label}: a row has {words:g} words, but counts are exact up to {MOST_WORDS:,} "
+                "words a row. Are these counts? Divide them, or choose units='gaussian'."
             )
 
     def mean(self, activation, bias, totals=None):

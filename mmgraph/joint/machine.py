@@ -30,6 +30,7 @@ CHAINS_AT_ONCE = 4096  # rows times draws that are inferred together: bounds the
 WATCHED = 200  # training rows whose reconstruction is recorded after each epoch
 WATCHING = 50, 200  # chains and temperatures of the held-out log-density after each epoch
 GENERATION_ONLY = "sampling_sweeps", "n_mean_chains", "n_particles"  # what fitting never reads
+LARGEST = 1e302  # magnitude of real-valued data
 DRAW_SHIFT = 20  # the random numbers of row r, draw d bear the number (d << 20) + r
 
 
@@ -407,6 +408,12 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
                 raise ValueError(
                     f"modality {name!r} has zero variance: its n_samples={block.shape[0]} row(s) "
                     f"are all equal, and {kind.name} units have nothing to learn. Drop its columns."
+                )
+            largest = float(abs(block).max())
+            if kind.scaled and not 1 / LARGEST < largest < LARGEST:
+                raise ValueError(
+                    f"modality {name!r} has values of magnitude {largest:g}, from which no scale "
+                    f"can be computed: bring them between {1 / LARGEST:g} and {LARGEST:g}."
                 )
             if kind.counts and block.sum() == 0:
                 raise ValueError(
