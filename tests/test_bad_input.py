@@ -320,6 +320,7 @@ def test_numbers_out_of_range(kind):
     [
         ("learning_rate_schedule", "x", r"learning_rate_schedule='x': choose one of \['linear'"),
         ("negative_phase", None, "negative_phase=None: choose one of"),
+        ("objective", "both", "objective='both': choose one of"),
         ("dtype", "int", r"dtype='int': choose one of \['float32', 'float64'\]"),
         ("device", "gpu", "device must be 'auto', 'cpu' or 'cuda'; got 'gpu'"),
         ("random_state", -1, "random_state must be None, a non-negative int, .*; got -1"),

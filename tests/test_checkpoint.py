@@ -62,6 +62,8 @@ FITS = {
     ),
     "RBM": (
         mg.RBM(4, negative_phase="cd", units="gaussian", modalities=MODALITIES, **SMALL),
+        mg.MultimodalDBM((4,), 4, objective="multi_prediction", modalities=MODALITIES, **SMALL),
+        mg.MultimodalDBM((4,), 4, objective="hybrid", modalities=MODALITIES, **SMALL),
         X,
     ),
     "early stopping": (

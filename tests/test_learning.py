@@ -8,7 +8,7 @@ from oracles import Enumeration, machine
 
 from mmgraph.backend.random import key
 from mmgraph.engine import learning, likelihood
-from mmgraph.engine.boltzmann import begin, mean_field
+from mmgraph.engine.boltzmann import State, begin, mean_field
 from mmgraph.engine.learning import (
     Data,
     Settings,
@@ -221,3 +221,66 @@ def test_diverging_learning_stops_before_it_yields(monkeypatch):
     ):
         epochs.extend(learn(model, data, settings, key(1)))
     assert all(np.isfinite(w).all() for epoch in epochs for w in epoch.model.weights)
+
+
+def exact_prediction(model, rows):
+    """Mean over rows and modalities of the exact log p(modality | the other modalities)."""
+    every = Enumeration(model)
+    found = [
+        every.log_marginal(row) - every.log_marginal({j: x for j, x in row.items() if j != k})
+        for row in (dict(enumerate(values)) for values in zip(*rows, strict=True))
+        for k in model.visible
+    ]
+    return np.mean(found)
+
+
+def test_a_prediction_step_is_the_gradient_of_the_exact_conditional_likelihood():
+    # Hidden layers between few visible states: what is hidden can be enumerated.
+    model = machine([B, Categorical(), B], [2, 3, 2], [(0, 2), (1, 2)], 2, seed=2)
+    rng = np.random.default_rng(0)
+    few = [rng.integers(0, 2, (8, 2)).astype(float), np.eye(3)[rng.integers(0, 3, 8)]]
+    rows = [np.concatenate([x] * 10_000) for x in few]
+    settings = replace(PLAIN, objective="multi_prediction", n_gibbs=30)
+    positive, n = positive_of(model, rows), len(rows[0])
+    chains = State([x[:100] for x in Enumeration(model).draw(100, 1)], [True] * 3, [None] * 3)
+    negative = learning._predictions(model, positive, np.arange(n), settings, chains, key(0), 0)
+    moved = _step(model, positive, negative, [None] * 20, 1.0, PLAIN)
+
+    def slope(change, step=1e-5):
+        up, down = (exact_prediction(change(model, s), few) for s in (step, -step))
+        return (up - down) / (2 * step)
+
+    for e, (a, b) in enumerate(model.edges):
+        for i in range(len(model.biases[a])):
+            for j in range(len(model.biases[b])):
+                found = moved.weights[e][i, j] - model.weights[e][i, j]
+                assert found == pytest.approx(slope(with_weight(e, i, j)), abs=0.008)
+    for k in range(3):
+        for i in range(len(model.biases[k])):
+            found = moved.biases[k][i] - model.biases[k][i]
+            assert found == pytest.approx(slope(with_bias(k, i)), abs=0.008)
+
+
+@pytest.mark.parametrize("objective", ["likelihood", "multi_prediction", "hybrid"])
+def test_learning_without_a_single_complete_row(objective):
+    """Three modalities that tell of one coin, of which every row shows two."""
+    rng = np.random.default_rng(0)
+    coin = np.repeat(rng.integers(0, 2, (600, 1)), 4, axis=1).astype(float)
+    lacks = np.arange(600) % 3
+    data = Data([coin.copy() for _ in range(3)], [lacks != k for k in range(3)])
+    model = construct(
+        ["a", "b", "c", "h"], [B] * 4, 3, [4, 4, 4, 4], [(k, 3) for k in range(3)], data, key(0)
+    )
+    settings = Settings(objective=objective, max_epochs=20, batch_size=20)
+    *_, last = learn(model, data, settings, key(1))
+    states = np.repeat([[0.0], [1.0]], 4, axis=1)
+    guess = mean_field(last.model, begin(last.model, {0: states}, 2)).state.values
+    for k in (1, 2):
+        np.testing.assert_allclose(guess[k], states, atol=0.2)
+
+
+def test_a_hybrid_takes_turns():
+    hybrid = Settings(objective="hybrid")
+    assert [bool(hybrid.predicts(step)) for step in range(4)] == [False, True, False, True]
+    assert not any(Settings().predicts(step) for step in range(4))
+    assert Settings(objective="multi_prediction").predicts(0)

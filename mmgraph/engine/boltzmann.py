@@ -227,11 +227,23 @@ class State(NamedTuple):
     free: list
     totals: list
 
+    def followed_by(self, other, n_rows):
+        """Its rows and then those of another state, `n_rows` at most; all free."""
+
+        def joined(a, b):
+            return None if a is None else namespace(a).concatenate([a, b])[:n_rows]
+
+        return State(
+            [joined(a, b) for a, b in zip(self.values, other.values, strict=True)],
+            [True] * len(self.free),
+            [joined(a, b) for a, b in zip(self.totals, other.totals, strict=True)],
+        )
+
     def replaced(self, layer, new):
         """The layer's new values where it is free, its old ones elsewhere."""
         mask = self.free[layer]
-        if mask is True:
-            return new
+        if mask is True or mask is False:
+            return new if mask else self.values[layer]
         return namespace(new).where(mask[:, None], new, self.values[layer])
 
 
@@ -530,6 +542,7 @@ def populate(model, state, n_particles, noise, *, thin=5):
         How many draws: the chains are read every `thin` sweeps until there are enough.
     noise : Noise
     thin : int
+        0: the chains are read as they are, and so once only.
 
     Returns
     -------
@@ -538,7 +551,7 @@ def populate(model, state, n_particles, noise, *, thin=5):
     xp = namespace(model.biases[0])
     reads = []
     n_chains = len(state.values[0])
-    for i in range(-(-n_particles // n_chains)):
+    for i in range(-(-n_particles // n_chains) if thin else 1):
         state, _ = gibbs(model, state, thin, noise._replace(step=noise.step + i * thin))
         reads.append([state.values[layer].astype(np.uint8) for layer in model.hidden])
     pool = tuple(xp.concatenate(parts)[:n_particles] for parts in zip(*reads, strict=True))

@@ -1,9 +1,11 @@
-"""Maximum-likelihood learning of a Boltzmann machine by stochastic gradients.
+"""Learning of a Boltzmann machine by stochastic gradients.
 
-One step: clamp what a batch shows and infer the rest (mean field), let the model's own chains move
-(block Gibbs), and follow the difference of the two centred statistics. :func:`learn` is a
-generator: it yields an immutable :class:`Epoch` after each pass, so whoever drives it can show
-progress, stop, be interrupted or save, and loses nothing.
+One step: clamp what a batch shows and infer the rest (the positive phase), let chains of the model
+move (the negative phase), and follow the difference of the two centred statistics. What the chains
+are free to move is the objective: all layers, for the likelihood of a row; or one modality and the
+latent layers, for the likelihood of that modality given the others (multi-prediction).
+:func:`learn` is a generator: it yields an immutable :class:`Epoch` after each pass, so whoever
+drives it can show progress, stop, be interrupted or save, and loses nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -11,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..backend import kernels
 from ..backend.arrays import namespace
 from ..backend.kernels.threads import for_products
 from ..backend.random import derive
@@ -19,7 +22,10 @@ from .units import Noise
 
 __all__ = ["Data", "Epoch", "Settings", "construct", "learn", "reconstruction"]
 
-DATA, CHAINS, ORDER, WEIGHTS, HOLES = range(5)  # what a derived key is used for
+DATA, CHAINS, ORDER, WEIGHTS, HOLES, TARGETS = range(6)  # what a derived key is used for
+LOTS = 1 << 13  # stream of the numbers that decide which modality is predicted
+# Of a prediction whose chains start at other rows, for want of chains of the joint distribution.
+SWEEPS_FROM_DATA = 10
 CAP = 0.25  # of learning rate times largest eigenvalue of a visible layer's covariance
 CAP_ROWS, CAP_ITERATIONS = 1000, 20  # effort of finding it
 # Of weights, times the root of the larger layer: at less, a deep machine stays for tens of epochs
@@ -36,6 +42,9 @@ class Settings:
     ----------
     learning_rate : float
         Step size of weights and biases.
+    objective : {"likelihood", "multi_prediction", "hybrid"}
+        What to maximise: the likelihood of what a row shows, that of each modality it shows given
+        the others it shows, or the mean of both.
     decay : {"constant", "linear", "inverse"}
         Course of the rate over `max_epochs`: constant, linearly to zero, or 1 / (1 + 10 t / T).
     momentum : float
@@ -63,6 +72,7 @@ class Settings:
     """
 
     learning_rate: float = 0.05
+    objective: str = "likelihood"
     decay: str = "linear"
     momentum: float = 0.5
     batch_size: int = 100
@@ -84,6 +94,10 @@ class Settings:
         if self.decay == "inverse":
             return self.learning_rate / (1.0 + 10.0 * epoch / self.max_epochs)
         return self.learning_rate
+
+    def predicts(self, step):
+        """Whether a step is one of multi-prediction; of a hybrid, every other one is."""
+        return self.objective == "multi_prediction" or (self.objective == "hybrid" and step % 2)
 
 
 class Data(NamedTuple):
@@ -252,7 +266,10 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
     References
     ----------
     Tieleman (2008), persistent contrastive divergence. Melchior, Fischer, Wiskott (2016), How to
-    center deep Boltzmann machines, JMLR 17(99), algorithm 1.
+    center deep Boltzmann machines, JMLR 17(99), algorithm 1. Goodfellow, Mirza, Courville & Bengio
+    (2013), Multi-prediction deep Boltzmann machines, NIPS 26, and Sohn, Shang & Lee (2014),
+    Improved multimodal deep learning with variation of information, NIPS 27: objectives of
+    predicting some of the variables from the others.
     """
     xp = namespace(model.biases[0])
     rows = np.arange(data.n_rows) if rows is None else np.asarray(rows)
@@ -264,7 +281,8 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
     velocity = [None if v is None else v.copy() for v in resume.velocity]
     chains = State(list(resume.chains), [True] * model.n_layers, list(resume.chain_totals))
     work = model.n_multiplications * max(settings.batch_size, settings.n_chains)
-    keys = {use: derive(key, use) for use in (DATA, CHAINS, HOLES)}
+    keys = {use: derive(key, use) for use in (DATA, CHAINS, HOLES, TARGETS)}
+    persistent = settings.persistent and settings.objective != "multi_prediction"
     caps = None
     for epoch in range(resume.number, settings.max_epochs):
         order = np.random.default_rng([*derive(key, ORDER), epoch]).permutation(rows)
@@ -275,17 +293,23 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
             for start in range(0, len(order), settings.batch_size):
                 batch = order[start : start + settings.batch_size]
                 positive = _positive(model, data, batch, settings, chains, keys[HOLES], step)
-                if not settings.persistent:
-                    chains = _chains_at(model, positive, batch, keys[DATA], step)
-                noise = Noise(keys[CHAINS], xp.arange(len(chains.values[0]), dtype=np.uint32), 0, 0)
-                noise = noise._replace(step=(step + 1) * settings.n_gibbs)
-                chains, means = gibbs(model, chains, settings.n_gibbs, noise)
-                negative = list(chains.values)
-                for layer in model.colours[1]:
-                    negative[layer] = means[layer]
+                if settings.predicts(step):
+                    negative = _predictions(
+                        model, positive, batch, settings, chains, keys[TARGETS], step
+                    )
+                    if not persistent:
+                        latest = _chains_at(model, positive, batch, keys[DATA], step)
+                        chains = latest.followed_by(chains, settings.n_chains)
+                else:
+                    if not persistent:
+                        chains = _chains_at(model, positive, batch, keys[DATA], step)
+                    rows_of_chains = xp.arange(len(chains.values[0]), dtype=np.uint32)
+                    noise = Noise(keys[CHAINS], rows_of_chains, (step + 1) * settings.n_gibbs, 0)
+                    chains, means = gibbs(model, chains, settings.n_gibbs, noise)
+                    negative = _statistics(model, chains, means)
                 model = _step(model, positive, negative, velocity, rate, settings, caps)
                 step += 1
-            if not settings.persistent:  # leave as many chains as asked for, near the data
+            if not persistent:  # leave as many chains as asked for, near the data
                 batch = np.resize(order, settings.n_chains)
                 positive = _positive(model, data, batch, settings, chains, keys[HOLES], step)
                 chains = _chains_at(model, positive, batch, keys[DATA], step)
@@ -349,17 +373,53 @@ def _positive(model, data, batch, settings, chains, key, step):
     if not any(absent):
         state = begin(model, shown, len(batch), present=present)
         return mean_field(model, state, max_sweeps=settings.mean_field_sweeps, tol=1e-3).state
-    particles = tuple(chains.values[layer].astype(np.uint8) for layer in model.hidden)
     noise = Noise(key, xp.asarray(batch, np.uint32), step * (settings.n_gibbs + 1), 0)
-    state = begin(
-        replace(model, particles=particles), shown, len(batch), present=present, noise=noise
-    )
+    state = _infer(model, shown, len(batch), chains, present=present, noise=noise)
     free = state.free
     state, _ = gibbs(model, state, settings.n_gibbs, noise._replace(step=noise.step + 1))
     clamped = [layer in model.hidden for layer in range(model.n_layers)]
     state = state._replace(free=clamped)
     found = mean_field(model, state, max_sweeps=settings.mean_field_sweeps, tol=1e-3)
     return found.state._replace(free=free)
+
+
+def _predictions(model, positive, batch, settings, chains, key, step):
+    """Statistics of chains that predict one modality of each row from the others it shows.
+
+    The gradient of log p(target | rest) is that of the likelihood with the rest clamped in the
+    negative phase too. Each row's target is drawn anew at each step, and is inferred as if it were
+    absent: chains that start at the target itself would never meet what is mistaken for it.
+    """
+    xp = namespace(model.biases[0])
+    n, n_sweeps = len(batch), settings.n_gibbs
+    if settings.objective == "multi_prediction":
+        n_sweeps = max(n_sweeps, SWEEPS_FROM_DATA)
+    noise = Noise(key, xp.asarray(batch, np.uint32), step * (n_sweeps + 1), 0)
+    absent = xp.stack([xp.broadcast_to(positive.free[k], (n,)) for k in model.visible])
+    lots = kernels.of(positive.values[0]).uniform(
+        noise.rows, model.n_visible, noise.key, noise.step, LOTS, np.float64
+    )
+    target = xp.where(absent, -1, lots.T).argmax(axis=0)
+    present = {k: ~absent[k] & (target != k) for k in model.visible}
+    shown = {k: positive.values[k] for k in model.visible}
+    lengths = {k: positive.totals[k] for k in model.visible if model.units[k].counts}
+    state = _infer(model, shown, n, chains, present=present, noise=noise, lengths=lengths)
+    noise = noise._replace(step=noise.step + 1)
+    return _statistics(model, *gibbs(model, state, n_sweeps, noise))
+
+
+def _infer(model, shown, n_rows, chains, **given):
+    """Rows ready for clamped chains, which start at those of `chains` that explain the rows."""
+    particles = tuple(chains.values[layer].astype(np.uint8) for layer in model.hidden)
+    return begin(replace(model, particles=particles), shown, n_rows, **given)
+
+
+def _statistics(model, chains, means):
+    """What the chains say of each layer: conditional means of the colour that was drawn last."""
+    return [
+        chains.replaced(layer, means[layer]) if layer in model.colours[1] else values
+        for layer, values in enumerate(chains.values)
+    ]
 
 
 def _start_chains(model, settings, key):

@@ -45,6 +45,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         self,
         *,
         units="auto",
+        objective="likelihood",
         learning_rate=0.05,
         learning_rate_schedule="linear",
         momentum=0.5,
@@ -74,6 +75,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         checkpoint=None,
     ):
         self.units = units
+        self.objective = objective
         self.learning_rate = learning_rate
         self.learning_rate_schedule = learning_rate_schedule
         self.momentum = momentum
@@ -189,7 +191,10 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             chains = State(list(state.chains), [True] * len(state.chains), list(state.chain_totals))
             rows = namespace(state.chains[0]).arange(len(state.chains[0]), dtype=np.uint32)
             noise = Noise(derive(self.training_key_, PARTICLES), rows, 0, 0)
-            memory[name] = populate(state.model, chains, self.n_particles, noise)
+            # Free chains of a machine that learnt to predict only are nothing to start from: the
+            # learner left them at the data.
+            thin = 0 if self.objective == "multi_prediction" else 5
+            memory[name] = populate(state.model, chains, self.n_particles, noise, thin=thin)
         return memory[name]
 
     @property
@@ -384,6 +389,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             "max_epochs": self.max_iter,
             "n_chains": self.n_chains,
             "n_gibbs": self.n_gibbs,
+            "objective": self.objective,
             "persistent": self.negative_phase == "pcd",
             "centered": self.centered,
             "l2": self.l2,
@@ -582,6 +588,7 @@ _RANGES = {
     "tol": ("0", "inf", numbers.Real),
 }
 _CHOICES = {
+    "objective": ("likelihood", "multi_prediction", "hybrid"),
     "learning_rate_schedule": ("linear", "constant", "inverse"),
     "negative_phase": ("pcd", "cd"),
     "dtype": ("float32", "float64"),

@@ -10,6 +10,10 @@ units : str, Units or dict of str to str or Units, default="auto"
     ``"binomial"``, ``"gaussian"``, ``"rectified"``, ``"categorical"``, ``"replicated_softmax"`` or
     an object of :mod:`mmgraph.engine.units` with settings of its own. ``"auto"`` looks at the
     values and states its choice in ``units_``.
+objective : {"likelihood", "multi_prediction", "hybrid"}, default="likelihood"
+    What learning maximises: the likelihood of what a row shows; the likelihood of each modality it
+    shows given the others it shows, which suits generating one modality from another and needs no
+    row to be complete; or, as ``"hybrid"``, the mean of both.
 learning_rate : float, default=0.05
     Step size at the start. In each layer it is capped at a quarter of the inverse of the largest
     eigenvalue of the covariance of its data, beyond which learning is not stable.
