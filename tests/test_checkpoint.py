@@ -62,10 +62,10 @@ FITS = {
     ),
     "RBM": (
         mg.RBM(4, negative_phase="cd", units="gaussian", modalities=MODALITIES, **SMALL),
-        mg.MultimodalDBM((4,), 4, objective="multi_prediction", modalities=MODALITIES, **SMALL),
-        mg.MultimodalDBM((4,), 4, objective="hybrid", modalities=MODALITIES, **SMALL),
         X,
     ),
+    "multi-prediction": (dbm(objective="multi_prediction"), X),
+    "hybrid": (dbm(objective="hybrid"), X),
     "early stopping": (
         mg.RBM(4, learning_rate=0.5, early_stopping=True, n_iter_no_change=3, **SMALL),
         BINARY,
