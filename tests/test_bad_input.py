@@ -320,6 +320,8 @@ def test_numbers_out_of_range(kind):
     [
         ("learning_rate_schedule", "x", r"learning_rate_schedule='x': choose one of \['linear'"),
         ("negative_phase", None, "negative_phase=None: choose one of"),
+        ("max_norm", 0, "max_norm=0: it must be a number above 0"),
+        ("pretrain_iter", -1, "pretrain_iter=-1: it must be an int at least 0"),
         ("objective", "both", "objective='both': choose one of"),
         ("dtype", "int", r"dtype='int': choose one of \['float32', 'float64'\]"),
         ("device", "gpu", "device must be 'auto', 'cpu' or 'cuda'; got 'gpu'"),

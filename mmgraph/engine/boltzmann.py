@@ -119,6 +119,11 @@ class Boltzmann:
         """Where what is computed from these parameters (log-partition functions) is remembered."""
         return {}
 
+    @property
+    def gains(self):
+        """For each edge, how often the upper layer counts the lower, and the lower the upper."""
+        return ((1.0, 1.0),) * len(self.edges)
+
     @cached_property
     def neighbours(self):
         """For each layer its edges as (edge, other layer, whether the layer is the upper one)."""
@@ -168,13 +173,13 @@ class Boltzmann:
 
     def activation(self, states, layer):
         """Input of a layer from its neighbours, shape (n_rows, size), without its bias."""
-        parts = (
-            states[other] @ (self.weights[e] if upper else self.weights[e].T)
-            for e, other, upper in self.neighbours[layer]
-        )
-        total = next(parts)
-        for part in parts:
-            total = total + part
+        total = None
+        for e, other, upper in self.neighbours[layer]:
+            part = states[other] @ (self.weights[e] if upper else self.weights[e].T)
+            gain = self.gains[e][not upper]
+            if gain != 1:
+                part = gain * part
+            total = part if total is None else total + part
         return total
 
     def encode(self, layer, x):

@@ -63,6 +63,8 @@ class Settings:
         Follow the centred gradient.
     l2 : float
         Weight decay.
+    max_norm : float
+        Largest norm of the weights from a lower layer to a unit of the upper one.
     sparsity_target, sparsity_cost : float
         Mean activity that hidden units are drawn to, and how strongly.
     mean_field_sweeps : int
@@ -82,6 +84,7 @@ class Settings:
     persistent: bool = True
     centered: bool = True
     l2: float = 0.0
+    max_norm: float = np.inf
     sparsity_target: float = 0.1
     sparsity_cost: float = 0.0
     mean_field_sweeps: int = 10
@@ -308,6 +311,8 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
                     chains, means = gibbs(model, chains, settings.n_gibbs, noise)
                     negative = _statistics(model, chains, means)
                 model = _step(model, positive, negative, velocity, rate, settings, caps)
+                if settings.max_norm < np.inf:
+                    model = _shortened(model, settings.max_norm)
                 step += 1
             if not persistent:  # leave as many chains as asked for, near the data
                 batch = np.resize(order, settings.n_chains)
@@ -522,8 +527,9 @@ def _step(model, positive, negative, velocity, rate, settings, caps=None):
             gradient -= settings.l2 * model.weights[e]
         change = advance(e, gradient, lower, upper)
         weights.append(model.weights[e] + change)
-        biases[lower] = biases[lower] - change @ center[upper]
-        biases[upper] = biases[upper] - center[lower] @ change
+        up, down = model.gains[e]
+        biases[lower] = biases[lower] - down * (change @ center[upper])
+        biases[upper] = biases[upper] - up * (center[lower] @ change)
     scales = list(model.scales)
     for layer in model.visible:
         if scales[layer] is None or masks[layer] is True:
@@ -549,3 +555,19 @@ def _step(model, positive, negative, velocity, rate, settings, caps=None):
         means=tuple(offsets),
         scales=tuple(scales),
     )
+
+
+def _shortened(model, max_norm):
+    """The machine with the weights of no upper unit longer than `max_norm`, about its offsets."""
+    xp = namespace(model.biases[0])
+    weights, biases = list(model.weights), list(model.biases)
+    for e, (lower, upper) in enumerate(model.edges):
+        norms = xp.sqrt(xp.einsum("ij,ij->j", weights[e], weights[e]))
+        if not (norms > max_norm).any():
+            continue
+        short = weights[e] * xp.minimum(1, max_norm / xp.maximum(norms, 1e-30))
+        change, weights[e] = short - weights[e], short
+        up, down = model.gains[e]
+        biases[lower] = biases[lower] - down * (change @ model.means[upper])
+        biases[upper] = biases[upper] - up * (model.means[lower] @ change)
+    return replace(model, weights=tuple(weights), biases=tuple(biases))

@@ -1,10 +1,12 @@
 """What all Boltzmann estimators share: from X to the engine and back."""
 
 import numbers
+from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
 
 from ..backend.arrays import namespace, resolve_device, to_device, to_numpy
 from ..backend.kernels.threads import for_products
@@ -20,12 +22,13 @@ from ..engine.learning import (
     learn,
     reconstruction,
 )
+from ..engine.pretraining import pretrain
 from ..engine.units import Bernoulli, Noise, as_units, guess_units
 from ..modalities import Layout
 
 __all__ = ["BoltzmannEstimator", "require"]
 
-FIT, PARTICLES, PARTITION, MEAN = range(4)  # what a derived key is used for
+FIT, PARTICLES, PARTITION, MEAN, PRETRAINING = range(5)  # what a derived key is used for
 CHAINS_AT_ONCE = 4096  # rows times draws that are inferred together: bounds the memory
 WATCHED = 200  # training rows whose reconstruction is recorded after each epoch
 WATCHING = 50, 200  # chains and temperatures of the held-out log-density after each epoch
@@ -56,6 +59,8 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         n_gibbs=1,
         centered=True,
         l2=0.0,
+        max_norm=None,
+        pretrain_iter=0,
         sparsity_target=0.1,
         sparsity_cost=0.0,
         mean_field_sweeps=20,
@@ -86,6 +91,8 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         self.n_gibbs = n_gibbs
         self.centered = centered
         self.l2 = l2
+        self.max_norm = max_norm
+        self.pretrain_iter = pretrain_iter
         self.sparsity_target = sparsity_target
         self.sparsity_cost = sparsity_cost
         self.mean_field_sweeps = mean_field_sweeps
@@ -136,6 +143,9 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         if self.early_stopping:
             held_out, rows = self._split(rows, key)
         model = resume.model if resume else self._construct(data.take(rows), kinds, key)
+        if resume is None and self.pretrain_iter:
+            few = replace(settings, max_epochs=self.pretrain_iter)
+            model = pretrain(model, data.take(rows), few, derive(key, PRETRAINING), self._level)
         epochs = learn(model, data, settings, key, resume=resume, rows=rows)
         epochs = self._watch(epochs, data, key, rows[:WATCHED], held_out)
         best, self.history_ = drive(
@@ -377,6 +387,8 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         """Check the parameters and turn them into the engine's settings."""
         for name, (low, high, kind) in _RANGES.items():
             require(name, getattr(self, name), low, high, kind)
+        if self.max_norm is not None:
+            require("max_norm", self.max_norm, "<0", "inf", numbers.Real)
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if not isinstance(value, str | bool | np.bool_) or value not in allowed:
@@ -393,6 +405,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             "persistent": self.negative_phase == "pcd",
             "centered": self.centered,
             "l2": self.l2,
+            "max_norm": np.inf if self.max_norm is None else self.max_norm,
             "sparsity_target": self.sparsity_target,
             "sparsity_cost": self.sparsity_cost,
             "mean_field_sweeps": self.mean_field_sweeps,
@@ -492,6 +505,11 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         )
         return model.to(resolve_device(self.device))
 
+    def _level(self, epochs, name):
+        """The epochs of a level of pretraining, with their progress."""
+        total = self.pretrain_iter
+        return tqdm(epochs, f"pretraining {name}", total, disable=not self.verbose)
+
     def _split(self, rows, key):
         n = max(1, round(self.validation_fraction * len(rows)))
         if n >= len(rows):
@@ -577,6 +595,7 @@ _RANGES = {
     "n_chains": ("1", "inf", numbers.Integral),
     "n_gibbs": ("1", "inf", numbers.Integral),
     "l2": ("0", "inf", numbers.Real),
+    "pretrain_iter": ("0", "inf", numbers.Integral),
     "sparsity_target": ("<0", "<1", numbers.Real),
     "sparsity_cost": ("0", "inf", numbers.Real),
     "mean_field_sweeps": ("1", "inf", numbers.Integral),

@@ -37,6 +37,12 @@ centered : bool, default=True
     Follow the centred gradient, with moving averages of the data means as offsets.
 l2 : float, default=0.0
     Weight decay.
+max_norm : float, default=None
+    Largest norm of the weights between the layer below and a hidden unit. None: any.
+pretrain_iter : int, default=0
+    Passes in which `fit` first learns each level of a deep machine by itself, greedily from the
+    data up with doubled inputs. 0: all layers are learnt together from the start. A machine of one
+    level has nothing to pretrain, and `partial_fit` ignores it.
 sparsity_target, sparsity_cost : float, default=0.1, 0.0
     Mean activity that hidden units are drawn to through their biases, and how strongly.
 mean_field_sweeps : int, default=20
