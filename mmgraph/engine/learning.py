@@ -482,51 +482,57 @@ def _step(model, positive, negative, velocity, rate, settings, caps=None):
     fold to b_l - sum_k W c_k. So a step dW and a step db of the centred bias change the folded bias
     by db_l - sum_k dW c_k; moving the offsets changes nothing.
     """
-    xp = namespace(model.biases[0])
+    xp, ascent = namespace(model.biases[0]), kernels.of(model.biases[0], "ascent")
     data, masks = positive.values, positive.free
-    rho = settings.offset_rate
-    averages = [t.mean(axis=0) for t in data]
-    model_averages = [t.mean(axis=0) for t in negative]
-    offsets = [
-        c + model.dtype.type(rho) * (a - c) for c, a in zip(model.means, averages, strict=True)
-    ]
-    center = offsets if settings.centered else [xp.zeros_like(c) for c in offsets]
     n_data, n_model = len(data[0]), len(negative[0])
+    caps = caps or [np.inf] * model.n_layers
+    rho = model.dtype.type(settings.offset_rate)
     moment = model.dtype.type(settings.momentum)
 
-    caps = caps or [np.inf] * model.n_layers
+    averages = [_average(t) for t in data]
+    differences = [a - _average(t) for a, t in zip(averages, negative, strict=True)]
+    offsets = [c + rho * (a - c) for c, a in zip(model.means, averages, strict=True)]
+    center = offsets if settings.centered else [xp.zeros_like(c) for c in offsets]
 
-    def advance(index, gradient, *layers):
-        """The velocity after a step along `gradient`, which is used up."""
-        gradient *= model.dtype.type(min(rate, *(caps[k] for k in layers)))
-        if velocity[index] is None:
-            velocity[index] = gradient
-        else:
-            velocity[index] *= moment
-            velocity[index] += gradient
-        return velocity[index]
+    def step_size(*layers):
+        return model.dtype.type(min(rate, *(caps[k] for k in layers)))
 
-    differences = [a - b for a, b in zip(averages, model_averages, strict=True)]
+    def advance(index, gradient, layer):
+        """The velocity after a step along `gradient`."""
+        change = step_size(layer) * gradient
+        if velocity[index] is not None:
+            change += moment * velocity[index]
+        velocity[index] = change
+        return change
+
     n_edges = len(model.edges)
     biases = []
     for layer in range(model.n_layers):
-        gradient = differences[layer].copy()
+        gradient = differences[layer]
         if settings.sparsity_cost and layer >= model.n_visible:
-            gradient += settings.sparsity_cost * (settings.sparsity_target - averages[layer])
+            lacking = settings.sparsity_target - averages[layer]
+            gradient = gradient + settings.sparsity_cost * lacking
         biases.append(model.biases[layer] + advance(n_edges + layer, gradient, layer))
-    # The centred gradient of an edge is one product: of the batch over its rows, minus the chains
-    # over theirs, minus center x difference, minus difference x center.
-    tops, bottoms = [], []
-    for t, chain, c, d in zip(data, negative, center, differences, strict=True):
-        tops.append(xp.concatenate([t / n_data, chain / -n_model, -c[None], -d[None]]))
-        bottoms.append(xp.concatenate([t, chain, d[None], c[None]]))
     weights = []
     for e, (lower, upper) in enumerate(model.edges):
-        gradient = tops[lower].T @ bottoms[upper]
-        if settings.l2:
-            gradient -= settings.l2 * model.weights[e]
-        change = advance(e, gradient, lower, upper)
-        weights.append(model.weights[e] + change)
+        # The centred gradient is the mean product of the data, less that of the chains, less
+        # center x difference and difference x center.
+        size = step_size(lower, upper)
+        if velocity[e] is None:
+            velocity[e] = xp.zeros_like(model.weights[e])
+        change = velocity[e]
+        moved = ascent.ascend(
+            model.weights[e],
+            change,
+            data[lower].T @ data[upper],
+            negative[lower].T @ negative[upper],
+            (center[lower], size * differences[lower]),
+            (center[upper], size * differences[upper]),
+            (size / n_data, size / n_model),
+            moment,
+            size * settings.l2,
+        )
+        weights.append(moved)
         up, down = model.gains[e]
         biases[lower] = biases[lower] - down * (change @ center[upper])
         biases[upper] = biases[upper] - up * (center[lower] @ change)
@@ -555,6 +561,11 @@ def _step(model, positive, negative, velocity, rate, settings, caps=None):
         means=tuple(offsets),
         scales=tuple(scales),
     )
+
+
+def _average(t):
+    """Mean over the rows, by a product: exact where a sum of whole numbers is."""
+    return namespace(t).ones(len(t), t.dtype) @ t / len(t)
 
 
 def _shortened(model, max_norm):

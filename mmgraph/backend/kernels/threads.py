@@ -63,15 +63,17 @@ def over_rows(loop, by_row, *shared, n_entries):
         How much work there is, in entries of a matrix.
     """
     n_rows = len(by_row[0])
-    parts = max(1, min(n_threads(), n_rows, n_entries // GRAIN))
+    parts = min(n_rows, n_entries // GRAIN)
+    if parts > 1:
+        parts = min(parts, n_threads())
+    if parts <= 1:
+        loop(*by_row, *shared)
+        return
     cuts = [n_rows * part // parts for part in range(parts + 1)]
 
     def call(first, last):
         loop(*(array[first:last] for array in by_row), *shared)
 
-    if parts == 1:
-        loop(*by_row, *shared)
-        return
     futures = [
         _pool(os.getpid(), parts).submit(call, first, last) for first, last in pairwise(cuts[1:])
     ]
