@@ -114,9 +114,13 @@ def test_kernels_have_the_same_functions():
     pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
     import inspect
 
-    from mmgraph.backend.kernels import sampling_cuda
+    from mmgraph.backend.kernels import ascent_cuda, sampling_cuda
 
-    cpu = kernels.of(np.zeros(2))
-    for name in vars(sampling_cuda.KERNELS["float32"]):
-        signatures = [inspect.signature(getattr(twin, name)) for twin in (cpu, sampling_cuda)]
-        assert signatures[0] == signatures[1]
+    for noun, gpu, names in (
+        ("sampling", sampling_cuda, vars(sampling_cuda.KERNELS["float32"])),
+        ("ascent", ascent_cuda, ["ascend"]),
+    ):
+        for name in names:
+            twins = (kernels.of(np.zeros(2), noun), gpu)
+            signatures = [inspect.signature(getattr(twin, name)) for twin in twins]
+            assert signatures[0] == signatures[1]

@@ -14,10 +14,11 @@ TESTS = Path(__file__).parent
 @pytest.mark.skipif(
     importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed"
 )
-def test_every_kernel_equals_its_cpu_twin():
+@pytest.mark.parametrize("noun", ["sampling", "ascent"])
+def test_every_kernel_equals_its_cpu_twin(noun):
     path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": path}
-    code = "import twins_sampling; twins_sampling.check()"
+    code = f"import twins_{noun} as twins; twins.check()"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env=environment,

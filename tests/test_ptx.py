@@ -72,3 +72,14 @@ def test_compiles(name, dtype, capability, to_ptx):
     assert f".target sm_{capability[0]}{capability[1]}" in ptx
     if dtype == float32 and name != "multinomial":  # whose cumulative sum is meant to be float64
         assert ".f64" not in ptx
+
+
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_ascent_compiles(dtype, to_ptx):
+    from mmgraph.backend.kernels.ascent_cuda import _ascend
+
+    signature = (dtype[:, ::1],) * 5 + (dtype[::1],) * 4 + (dtype,) * 4
+    ptx = to_ptx(_ascend.py_func, signature, (9, 0))
+    assert ".entry" in ptx
+    if dtype == float32:
+        assert ".f64" not in ptx

@@ -24,10 +24,12 @@ def cupy():
 
 @pytest.mark.gpu
 def test_every_kernel_equals_its_cpu_twin(cupy):
+    import twins_ascent
     import twins_sampling
 
     shapes = [*twins_sampling.SHAPES, (100, 1000), (70000, 3), (300, 784)]
-    twins_sampling.check(cupy.asarray, cupy.asnumpy, shapes)
+    for twins in (twins_sampling, twins_ascent):
+        twins.check(cupy.asarray, cupy.asnumpy, shapes)
 
 
 @pytest.mark.gpu

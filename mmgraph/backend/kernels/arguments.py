@@ -40,11 +40,6 @@ def outputs(xp, out, shape, dtype, number):
     return out
 
 
-def scalars(dtype, *values):
-    """Return numbers as NumPy scalars of a dtype."""
-    return tuple(dtype.type(value) for value in values)
-
-
 def draw_words(key, step, stream):
     """Return the words of a draw that all its rows share: key, step, stream, as uint32."""
     return tuple(np.uint32(int(word) & 0xFFFFFFFF) for word in (*key, step, stream))

@@ -1,20 +1,17 @@
-"""One step of a weight matrix along its centred gradient: the CPU loop.
+"""One step of a weight matrix along its centred gradient: the scalar function and the CPU loop.
 
-A step reads and writes matrices of the size of the weights, which costs memory traffic and next to
-no arithmetic, so everything that happens to an entry happens in one pass.
+A step is memory traffic and next to no arithmetic, so all that happens to an entry happens in one
+pass over the matrices.
 """
 
 import numpy as np
 from numba import njit
 
-from .arguments import operands, outputs, scalars, vector
+from .arguments import operands, outputs, vector
 from .threads import over_rows
 
 _scalar = njit(inline="always", error_model="numpy")
 _loop = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-
-
-# --- public functions -----------------------------------------------------------------------------
 
 
 def ascend(weights, velocity, positive, negative, lower, upper, rates, moment, decay):
@@ -27,9 +24,10 @@ def ascend(weights, velocity, positive, negative, lower, upper, rates, moment, d
     Parameters
     ----------
     weights, velocity, positive, negative : ndarray of shape (n, m), float32 or float64
-        Positive and negative are the products of the statistics of data and of chains.
-    lower, upper : pairs of array-like of shape (n,), (m,)
-        The offset of a layer, and the rate times the difference of its means.
+        Positive and negative are the products of the statistics of data and of chains. The velocity
+        is C-contiguous.
+    lower, upper : pairs of array-like of shape (n,) and (m,)
+        Offsets of a layer, and the rate times the difference of its means.
     rates : pair of float
     moment, decay : float
 
@@ -37,33 +35,31 @@ def ascend(weights, velocity, positive, negative, lower, upper, rates, moment, d
     -------
     ndarray of shape (n, m)
     """
-    (weights,) = operands(np, weights)
-    n, m = weights.shape
-    outputs(np, velocity, weights.shape, weights.dtype, 1)
-    (new,) = outputs(np, None, weights.shape, weights.dtype, 1)
-    (positive,), (negative,) = operands(np, positive), operands(np, negative)
-    low = [vector(np, values, n, weights.dtype) for values in lower]
-    up = [vector(np, values, m, weights.dtype) for values in upper]
-    over_rows(
-        _ascend,
-        (weights, velocity, positive, negative, new, *low),
-        *up,
-        *scalars(weights.dtype, *rates, moment, decay),
-        n_entries=weights.size,
+    matrices, low, up, factors = arrange(
+        np, weights, velocity, positive, negative, lower, upper, (*rates, moment, decay)
     )
-    return new
+    over_rows(_ascend, (*matrices, *low), *up, *factors, n_entries=weights.size)
+    return matrices[-1]
 
 
-# --- scalar functions, of CPU and GPU -------------------------------------------------------------
+def arrange(xp, weights, velocity, positive, negative, lower, upper, factors):
+    """Return the arguments of a loop, checked: matrices (the last is new), vectors, factors."""
+    matrices = [operands(xp, array)[0] for array in (weights, positive, negative)]
+    n, m = weights.shape
+    if any(array.shape != (n, m) or array.dtype != weights.dtype for array in matrices):
+        raise ValueError("weights, positive and negative must have one shape and dtype.")
+    outputs(xp, velocity, (n, m), weights.dtype, 1)
+    matrices[1:1] = [velocity]
+    (new,) = outputs(xp, None, (n, m), weights.dtype, 1)
+    low = [vector(xp, values, n, weights.dtype) for values in lower]
+    up = [vector(xp, values, m, weights.dtype) for values in upper]
+    return [*matrices, new], low, up, [weights.dtype.type(factor) for factor in factors]
 
 
 @_scalar
 def advance(w, v, p, n, outer, a, b, moment, decay):
     """Return the new velocity of an entry; `outer` is its part of the outer products."""
     return moment * v + (a * p - b * n - outer - decay * w)
-
-
-# --- the CPU loops --------------------------------------------------------------------------------
 
 
 @_loop

@@ -240,17 +240,22 @@ def binomial(activation, bias, trials, rows, key, step, stream, *, out=None):
 
 @_scalar
 def philox(c0, c1, c2, c3, k0, k1):
-    """Return the four words of a counter: Philox4x32-10."""
-    c0, c1, c2, c3 = _u32(c0), _u32(c1), _u32(c2), _u32(c3)
+    """Return the four words of a counter: Philox4x32-10.
+
+    A word lies in the low half of a uint64, which is what SIMD products take; what is above it is
+    masked away before it can matter.
+    """
+    low = _u64(0xFFFFFFFF)
+    c0, c1, c2, c3 = _u64(_u32(c0)), _u64(_u32(c1)), _u64(_u32(c2)), _u64(_u32(c3))
     k0, k1 = _u32(k0), _u32(k1)
     for _ in range(10):
-        p0 = _u64(_u64(0xD2511F53) * _u64(c0))
-        p1 = _u64(_u64(0xCD9E8D57) * _u64(c2))
-        c0 = _u32(_u32(p1 >> _u64(32)) ^ c1 ^ k0)
-        c2 = _u32(_u32(p0 >> _u64(32)) ^ c3 ^ k1)
-        c1, c3 = _u32(p1), _u32(p0)
+        p0 = _u64(_u64(0xD2511F53) * _u64(c0 & low))
+        p1 = _u64(_u64(0xCD9E8D57) * _u64(c2 & low))
+        c0 = _u64(_u64(p1 >> _u64(32)) ^ c1 ^ _u64(k0))
+        c2 = _u64(_u64(p0 >> _u64(32)) ^ c3 ^ _u64(k1))
+        c1, c3 = p1, p0
         k0, k1 = _u32(k0 + _u32(0x9E3779B9)), _u32(k1 + _u32(0xBB67AE85))
-    return c0, c1, c2, c3
+    return _u32(c0), _u32(c1), _u32(c2), _u32(c3)
 
 
 @_scalar
