@@ -1,6 +1,7 @@
 """The namespace and the device of an array."""
 
 import sys
+from functools import cache
 from importlib.util import find_spec
 
 import numpy as np
@@ -28,10 +29,12 @@ def namespace(*arrays):
     TypeError
         If arrays of NumPy and of CuPy are mixed.
     """
+    if not any(map(_is_cupy, arrays)):
+        return np
     on_gpu = [_is_cupy(array) for array in arrays if hasattr(array, "shape") and array.shape != ()]
-    if not any(on_gpu):
+    if not on_gpu:
         # 0-d arrays decide only when there is nothing else.
-        on_gpu = on_gpu or [_is_cupy(array) for array in arrays]
+        on_gpu = [_is_cupy(array) for array in arrays]
     if not any(on_gpu):
         return np
     if not all(on_gpu):
@@ -135,5 +138,10 @@ def _require_gpu():
 
 
 def _is_cupy(array):
-    roots = {base.__module__.partition(".")[0] for base in type(array).__mro__}
+    return _of_cupy(type(array))
+
+
+@cache
+def _of_cupy(kind):
+    roots = {base.__module__.partition(".")[0] for base in kind.__mro__}
     return not roots.isdisjoint({"cupy", "cupyx"})

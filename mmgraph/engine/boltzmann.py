@@ -15,7 +15,7 @@ parametrisation appear nowhere: they fold into the biases (see :mod:`mmgraph.eng
 
 import itertools
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -124,27 +124,15 @@ class Boltzmann:
         """For each edge, how often the upper layer counts the lower, and the lower the upper."""
         return ((1.0, 1.0),) * len(self.edges)
 
-    @cached_property
+    @property
     def neighbours(self):
         """For each layer its edges as (edge, other layer, whether the layer is the upper one)."""
-        around = [[] for _ in self.names]
-        for e, (lower, upper) in enumerate(self.edges):
-            around[lower].append((e, upper, False))
-            around[upper].append((e, lower, True))
-        return tuple(map(tuple, around))
+        return _graph(self.n_layers, tuple(map(tuple, self.edges)))[0]
 
-    @cached_property
+    @property
     def colours(self):
         """The layers of either colour; the first visible layer has the first colour."""
-        colour = {}
-        for root in range(self.n_layers):
-            stack = [(root, 0)] if root not in colour else []
-            while stack:
-                layer, shade = stack.pop()
-                if colour.setdefault(layer, shade) != shade:
-                    raise ValueError(f"the edges {self.edges} leave no two colours.")
-                stack += [(k, 1 - shade) for _, k, _ in self.neighbours[layer] if k not in colour]
-        return tuple(tuple(k for k in range(self.n_layers) if colour[k] == c) for c in (0, 1))
+        return _graph(self.n_layers, tuple(map(tuple, self.edges)))[1]
 
     def to(self, device):
         """The machine with its arrays on a device, "cpu" or "cuda"."""
@@ -213,6 +201,25 @@ class Boltzmann:
         if u is None:
             return table[len(table) // 2]
         return table[(u * len(table)).astype(np.intp)]
+
+
+@cache
+def _graph(n_layers, edges):
+    """Neighbours and colours, the same for all machines that learning passes through."""
+    around = [[] for _ in range(n_layers)]
+    for e, (lower, upper) in enumerate(edges):
+        around[lower].append((e, upper, False))
+        around[upper].append((e, lower, True))
+    colour = {}
+    for root in range(n_layers):
+        stack = [(root, 0)] if root not in colour else []
+        while stack:
+            layer, shade = stack.pop()
+            if colour.setdefault(layer, shade) != shade:
+                raise ValueError(f"the edges {edges} leave no two colours.")
+            stack += [(k, 1 - shade) for _, k, _ in around[layer] if k not in colour]
+    colours = (tuple(k for k in range(n_layers) if colour[k] == c) for c in (0, 1))
+    return tuple(map(tuple, around)), tuple(colours)
 
 
 class State(NamedTuple):

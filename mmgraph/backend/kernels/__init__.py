@@ -1,5 +1,6 @@
 """The loops that are not BLAS: one noun a pair of modules, ``noun.py`` and ``noun_cuda.py``."""
 
+from functools import cache
 from importlib import import_module
 
 import numpy as np
@@ -12,5 +13,9 @@ def of(array, noun="sampling"):
 
     This is the only place where CPU or GPU is chosen: the twins have the same functions.
     """
-    twin = noun if namespace(array) is np else f"{noun}_cuda"
-    return import_module(f"{__name__}.{twin}")
+    return _module(noun if namespace(array) is np else f"{noun}_cuda")
+
+
+@cache
+def _module(name):
+    return import_module(f"{__name__}.{name}")
