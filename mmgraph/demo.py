@@ -9,6 +9,7 @@ import argparse
 import csv
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -251,7 +252,11 @@ def main(argv=None):
     task = Task(digits, digits.train[::every], digits.test[::every], options.seed)
     changes = {"random_state": options.seed, "verbose": 1, **(QUICK if options.quick else {})}
     print(f"Training on {len(task.train)} pictures with captions", flush=True)
-    dbm = fit_digit_captions(task.X[task.train], task.modalities, **changes)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        dbm = fit_digit_captions(task.X[task.train], task.modalities, **changes)
+    for note in notes:
+        print(f"Note: {note.message}", flush=True)
 
     print(f"Generating for {len(task.test)} held-out rows", flush=True)
     filled = dbm.impute(task.hidden)

@@ -86,7 +86,7 @@ class TrainingDisplay(_Display):
     >>> X = [[0.0, 1.0], [1.0, 0.0]] * 10
     >>> display = TrainingDisplay.from_estimator(mg.RBM(2, max_iter=3).fit(X))
     >>> list(display.lines_)
-    ['reconstruction', 'weight_norm', 'learning_rate']
+    ['reconstruction', 'rhat', 'effective_sample_size', 'weight_norm', 'learning_rate']
     """
 
     def __init__(self, history):
@@ -144,7 +144,8 @@ class TrainingDisplay(_Display):
         TrainingDisplay
         """
         names = [name for name in self.history if name != "epoch"]
-        last = ["weight_norm", "learning_rate"]
+        health = ["rhat", "effective_sample_size", "swap_rate"]
+        last = [*health, "weight_norm", "learning_rate"]
         names.sort(key=lambda name: last.index(name) if name in last else -1)
         if not names:
             raise ValueError("the history is empty: there is nothing to draw.")

@@ -322,6 +322,7 @@ def test_numbers_out_of_range(kind):
         ("negative_phase", None, "negative_phase=None: choose one of"),
         ("max_norm", 0, "max_norm=0: it must be a number above 0"),
         ("pretrain_iter", -1, "pretrain_iter=-1: it must be an int at least 0"),
+        ("n_temperatures", 1, "n_temperatures=1: it must be an int at least 2"),
         ("objective", "both", "objective='both': choose one of"),
         ("dtype", "int", r"dtype='int': choose one of \['float32', 'float64'\]"),
         ("device", "gpu", "device must be 'auto', 'cpu' or 'cuda'; got 'gpu'"),

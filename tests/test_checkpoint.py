@@ -66,6 +66,7 @@ FITS = {
     ),
     "multi-prediction": (dbm(objective="multi_prediction"), X),
     "hybrid": (dbm(objective="hybrid"), X),
+    "tempering": (dbm(negative_phase="tempering", n_temperatures=3), X),
     "early stopping": (
         mg.RBM(4, learning_rate=0.5, early_stopping=True, n_iter_no_change=3, **SMALL),
         BINARY,

@@ -100,7 +100,8 @@ def test_plot_names_the_extra(monkeypatch):
 
 def test_training_draws_every_quantity(dbm):
     display = TrainingDisplay.from_estimator(dbm, linestyle=":")
-    assert list(display.lines_) == ["reconstruction", "weight_norm", "learning_rate"]
+    health = ["rhat", "effective_sample_size"]
+    assert list(display.lines_) == ["reconstruction", *health, "weight_norm", "learning_rate"]
     for name, line in display.lines_.items():
         np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
         np.testing.assert_array_equal(line.get_ydata(), dbm.history_[name])

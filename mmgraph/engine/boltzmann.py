@@ -195,6 +195,14 @@ class Boltzmann:
         scale = self.scales[layer]
         return 0.0 if scale is None else -float(namespace(scale).log(scale).sum())
 
+    def base(self):
+        """Biases of the machine without edges whose layers have the data's means."""
+        xp = namespace(self.biases[0])
+        pairs = zip(self.units, self.means, strict=True)
+        return [
+            kind.natural(xp.asarray(mean, np.float64)).astype(self.dtype) for kind, mean in pairs
+        ]
+
     def length(self, layer, u=None):
         """Number of words for a row without any: the median, or the quantiles `u` in (0, 1)."""
         table = self.lengths[layer]
@@ -542,7 +550,7 @@ def bound(model, inferred):
     return total
 
 
-def populate(model, state, n_particles, noise, *, thin=5):
+def populate(model, state, n_particles, noise, *, thin=5, move=gibbs, n_chains=None):
     """The machine with joint draws from its chains, for :func:`begin` to start at.
 
     Parameters
@@ -555,6 +563,10 @@ def populate(model, state, n_particles, noise, *, thin=5):
     noise : Noise
     thin : int
         0: the chains are read as they are, and so once only.
+    move : callable (model, state, n_sweeps, noise) -> tuple with the new state first
+        What lets the chains move.
+    n_chains : int, optional
+        Only the first chains are draws of the machine (the others are tempered); None: all.
 
     Returns
     -------
@@ -562,10 +574,11 @@ def populate(model, state, n_particles, noise, *, thin=5):
     """
     xp = namespace(model.biases[0])
     reads = []
-    n_chains = len(state.values[0])
-    for i in range(-(-n_particles // n_chains) if thin else 1):
-        state, _ = gibbs(model, state, thin, noise._replace(step=noise.step + i * thin))
-        reads.append([state.values[layer].astype(np.uint8) for layer in model.hidden])
+    n = len(state.values[0]) if n_chains is None else n_chains
+    for i in range(-(-n_particles // n) if thin else 1):
+        if thin:
+            state = move(model, state, thin, noise._replace(step=noise.step + i * thin))[0]
+        reads.append([state.values[layer][:n].astype(np.uint8) for layer in model.hidden])
     pool = tuple(xp.concatenate(parts)[:n_particles] for parts in zip(*reads, strict=True))
     return replace(model, particles=pool)
 

@@ -3,19 +3,80 @@
 Traces are arrays of shape (n_steps, n_chains), one statistic a chain and step.
 """
 
+import warnings
+
 import numpy as np
 
 from ..backend.arrays import namespace, to_numpy
 from .boltzmann import begin, gibbs
 from .units import Noise
 
+RECORDS = 200  # of a pass
+
 __all__ = [
+    "Health",
     "autocorrelation",
     "effective_sample_size",
     "expectations",
     "mean_activity",
     "split_rhat",
 ]
+
+
+class Health:
+    """How the chains of a machine fare in one pass of learning.
+
+    Each layer is followed along one direction: a sum of its units with random signs.
+
+    Parameters
+    ----------
+    model : Boltzmann
+    n_chains : int
+        The chains that are followed: the first ones.
+    n_steps : int
+        How many steps the pass has, of which some 200 are recorded.
+    """
+
+    def __init__(self, model, n_chains, n_steps):
+        xp, rng = namespace(model.biases[0]), np.random.default_rng(0)
+        self._signs = [xp.asarray(rng.choice([-1, 1], len(b)), model.dtype) for b in model.biases]
+        self._n_chains = n_chains
+        self._every = -(-n_steps // RECORDS)
+        self._n_seen = 0
+        self._traces = [[] for _ in model.biases]
+        self._swaps = []
+
+    def see(self, chains, swaps=None):
+        """Look at the chains after a step, and at its swaps if they are tempered."""
+        if swaps is not None:
+            self._swaps.append(swaps)
+        if self._n_seen % self._every == 0:
+            for trace, values, signs in zip(self._traces, chains.values, self._signs, strict=True):
+                trace.append(values[: self._n_chains] @ signs)
+        self._n_seen += 1
+
+    def metrics(self):
+        """R-hat and effective sample size of the worst layer, and the lowest rate of swaps.
+
+        Returns
+        -------
+        dict of str to float
+            Empty without chains that go on; NaN where there were fewer than four records.
+        """
+        if not self._n_seen:
+            return {}
+        found = {"rhat": np.nan, "effective_sample_size": np.nan}
+        if len(self._traces[0]) >= 4:
+            traces = [np.array([to_numpy(x) for x in trace]) for trace in self._traces]
+            traces = [trace for trace in traces if np.ptp(trace, axis=0).any()]
+            if traces:
+                found["rhat"] = max(map(split_rhat, traces))
+                found["effective_sample_size"] = min(map(effective_sample_size, traces))
+        if self._swaps:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # a pair that was never tried
+                found["swap_rate"] = float(np.nanmin(np.nanmean(self._swaps, axis=0)))
+        return found
 
 
 def mean_activity(model, n_chains, n_sweeps, key):

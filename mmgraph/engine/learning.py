@@ -18,6 +18,8 @@ from ..backend.arrays import namespace
 from ..backend.kernels.threads import for_products
 from ..backend.random import derive
 from .boltzmann import Boltzmann, State, begin, gibbs, mean_field
+from .chains import Health
+from .tempering import tempered_gibbs
 from .units import Noise
 
 __all__ = ["Data", "Epoch", "Settings", "construct", "learn", "reconstruction"]
@@ -55,6 +57,8 @@ class Settings:
         Passes over the rows.
     n_chains : int
         Number of chains of the model's own statistics.
+    n_temperatures : int
+        At how many temperatures there are so many chains; 1: no parallel tempering.
     n_gibbs : int
         Sweeps of the chains a step.
     persistent : bool
@@ -80,6 +84,7 @@ class Settings:
     batch_size: int = 100
     max_epochs: int = 100
     n_chains: int = 100
+    n_temperatures: int = 1
     n_gibbs: int = 1
     persistent: bool = True
     centered: bool = True
@@ -89,6 +94,11 @@ class Settings:
     sparsity_cost: float = 0.0
     mean_field_sweeps: int = 10
     offset_rate: float = 0.02
+
+    @property
+    def betas(self):
+        """Inverse temperatures of the chains, equally spaced from 1 to 0."""
+        return np.linspace(1.0, 0.0, self.n_temperatures)
 
     def rate(self, epoch):
         """Learning rate of an epoch (counted from 0)."""
@@ -292,6 +302,7 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
         rate = settings.rate(epoch)
         if caps is None or any(scale is not None for scale in model.scales):
             caps = _rate_caps(model, data, rows)
+        health = Health(model, settings.n_chains, -(-len(order) // settings.batch_size))
         with np.errstate(over="ignore", invalid="ignore"), for_products(work):
             for start in range(0, len(order), settings.batch_size):
                 batch = order[start : start + settings.batch_size]
@@ -308,8 +319,18 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
                         chains = _chains_at(model, positive, batch, keys[DATA], step)
                     rows_of_chains = xp.arange(len(chains.values[0]), dtype=np.uint32)
                     noise = Noise(keys[CHAINS], rows_of_chains, (step + 1) * settings.n_gibbs, 0)
-                    chains, means = gibbs(model, chains, settings.n_gibbs, noise)
+                    swaps = None
+                    if settings.n_temperatures > 1:
+                        chains, means, swaps = tempered_gibbs(
+                            model, chains, settings.n_gibbs, noise, betas=settings.betas
+                        )
+                    else:
+                        chains, means = gibbs(model, chains, settings.n_gibbs, noise)
+                    if persistent:
+                        health.see(chains, swaps)
                     negative = _statistics(model, chains, means)
+                    if settings.n_temperatures > 1:
+                        negative = [t[: settings.n_chains] for t in negative]
                 model = _step(model, positive, negative, velocity, rate, settings, caps)
                 if settings.max_norm < np.inf:
                     model = _shortened(model, settings.max_norm)
@@ -322,6 +343,7 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
         if not np.isfinite(norm) or not all(bool(xp.isfinite(b).all()) for b in model.biases):
             raise FloatingPointError(f"the parameters are no longer finite in epoch {epoch + 1}")
         metrics = {"epoch": epoch + 1, "learning_rate": rate, "weight_norm": norm}
+        metrics |= health.metrics()
         resume = Epoch(
             epoch + 1,
             step,
@@ -379,7 +401,7 @@ def _positive(model, data, batch, settings, chains, key, step):
         state = begin(model, shown, len(batch), present=present)
         return mean_field(model, state, max_sweeps=settings.mean_field_sweeps, tol=1e-3).state
     noise = Noise(key, xp.asarray(batch, np.uint32), step * (settings.n_gibbs + 1), 0)
-    state = _infer(model, shown, len(batch), chains, present=present, noise=noise)
+    state = _infer(model, shown, len(batch), settings, chains, present=present, noise=noise)
     free = state.free
     state, _ = gibbs(model, state, settings.n_gibbs, noise._replace(step=noise.step + 1))
     clamped = [layer in model.hidden for layer in range(model.n_layers)]
@@ -408,14 +430,15 @@ def _predictions(model, positive, batch, settings, chains, key, step):
     present = {k: ~absent[k] & (target != k) for k in model.visible}
     shown = {k: positive.values[k] for k in model.visible}
     lengths = {k: positive.totals[k] for k in model.visible if model.units[k].counts}
-    state = _infer(model, shown, n, chains, present=present, noise=noise, lengths=lengths)
+    state = _infer(model, shown, n, settings, chains, present=present, noise=noise, lengths=lengths)
     noise = noise._replace(step=noise.step + 1)
     return _statistics(model, *gibbs(model, state, n_sweeps, noise))
 
 
-def _infer(model, shown, n_rows, chains, **given):
+def _infer(model, shown, n_rows, settings, chains, **given):
     """Rows ready for clamped chains, which start at those of `chains` that explain the rows."""
-    particles = tuple(chains.values[layer].astype(np.uint8) for layer in model.hidden)
+    n = settings.n_chains
+    particles = tuple(chains.values[layer][:n].astype(np.uint8) for layer in model.hidden)
     return begin(replace(model, particles=particles), shown, n_rows, **given)
 
 
@@ -430,7 +453,7 @@ def _statistics(model, chains, means):
 def _start_chains(model, settings, key):
     """Chains at independent draws around the layers' means."""
     xp = namespace(model.biases[0])
-    n = settings.n_chains
+    n = settings.n_chains * settings.n_temperatures
     noise = Noise(key, xp.arange(n, dtype=np.uint32), 0, 0)
     state = begin(model, {}, n, noise=noise)
     state, _ = gibbs(model, state, 1, noise)

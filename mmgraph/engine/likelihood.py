@@ -169,10 +169,7 @@ def annealed_log_partition(model, totals, key, *, n_chains=50, n_temperatures=50
     Carlo data: the acceptance ratio.
     """
     xp = namespace(model.biases[0])
-    if base is None:
-        pairs = zip(model.units, model.means, strict=True)
-        base = [kind.natural(xp.asarray(mean, np.float64)) for kind, mean in pairs]
-    base = [xp.asarray(bias, model.dtype) for bias in base]
+    base = model.base() if base is None else [xp.asarray(b, model.dtype) for b in base]
     up = xp.linspace(0, 1, n_temperatures, dtype=model.dtype)[:, None]
     noise, words = _addresses(model, totals, "forward", n_chains, key)
     values, log_z0 = _independent(model, base, words, noise)

@@ -1,10 +1,13 @@
 """What all Boltzmann estimators share: from X to the engine and back."""
 
 import numbers
+import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
@@ -23,6 +26,7 @@ from ..engine.learning import (
     reconstruction,
 )
 from ..engine.pretraining import pretrain
+from ..engine.tempering import tempered_gibbs
 from ..engine.units import Bernoulli, Noise, as_units, guess_units
 from ..modalities import Layout
 
@@ -30,6 +34,8 @@ __all__ = ["BoltzmannEstimator", "require"]
 
 FIT, PARTICLES, PARTITION, MEAN, PRETRAINING = range(5)  # what a derived key is used for
 CHAINS_AT_ONCE = 4096  # rows times draws that are inferred together: bounds the memory
+HEALTH = "rhat", "effective_sample_size", "swap_rate"  # NaN where a pass has few steps
+NOT_MIXED = 2.0  # R-hat from which a fit warns
 WATCHED = 200  # training rows whose reconstruction is recorded after each epoch
 WATCHING = 50, 200  # chains and temperatures of the held-out log-density after each epoch
 GENERATION_ONLY = "sampling_sweeps", "n_mean_chains", "n_particles"  # what fitting never reads
@@ -56,6 +62,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         max_iter=100,
         negative_phase="pcd",
         n_chains=100,
+        n_temperatures=10,
         n_gibbs=1,
         centered=True,
         l2=0.0,
@@ -88,6 +95,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         self.max_iter = max_iter
         self.negative_phase = negative_phase
         self.n_chains = n_chains
+        self.n_temperatures = n_temperatures
         self.n_gibbs = n_gibbs
         self.centered = centered
         self.l2 = l2
@@ -130,7 +138,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             start = self.training_state_._replace(number=0)
         views = self._check(X, reset=start is None)
         if start is not None:
-            self._require_same(start)
+            self._require_same(start, settings.n_chains * settings.n_temperatures)
         checkpoint = Checkpoint(
             self, views, derive(self._key(), FIT), start=start, ignored=GENERATION_ONLY
         )
@@ -158,6 +166,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             course=course,
             save=checkpoint.save,
         )
+        self._warn_of_mixing(best.metrics)
         return self._finish(best, key)
 
     def partial_fit(self, X, y=None):
@@ -201,10 +210,20 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             chains = State(list(state.chains), [True] * len(state.chains), list(state.chain_totals))
             rows = namespace(state.chains[0]).arange(len(state.chains[0]), dtype=np.uint32)
             noise = Noise(derive(self.training_key_, PARTICLES), rows, 0, 0)
+            settings = self._settings()
+            tempered = settings.n_temperatures > 1
             # Free chains of a machine that learnt to predict only are nothing to start from: the
             # learner left them at the data.
             thin = 0 if self.objective == "multi_prediction" else 5
-            memory[name] = populate(state.model, chains, self.n_particles, noise, thin=thin)
+            memory[name] = populate(
+                state.model,
+                chains,
+                self.n_particles,
+                noise,
+                thin=thin,
+                move=partial(tempered_gibbs, betas=settings.betas) if tempered else gibbs,
+                n_chains=self.n_chains,
+            )
         return memory[name]
 
     @property
@@ -393,6 +412,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             value = getattr(self, name)
             if not isinstance(value, str | bool | np.bool_) or value not in allowed:
                 raise ValueError(f"{name}={value!r}: choose one of {list(allowed)}.")
+        tempered = self.negative_phase == "tempering" and self.objective != "multi_prediction"
         settings = {
             "learning_rate": self.learning_rate,
             "decay": self.learning_rate_schedule,
@@ -402,7 +422,8 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             "n_chains": self.n_chains,
             "n_gibbs": self.n_gibbs,
             "objective": self.objective,
-            "persistent": self.negative_phase == "pcd",
+            "persistent": self.negative_phase != "cd",
+            "n_temperatures": self.n_temperatures if tempered else 1,
             "centered": self.centered,
             "l2": self.l2,
             "max_norm": np.inf if self.max_norm is None else self.max_norm,
@@ -449,7 +470,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         names = self.layout_.names
         return Data([views.blocks[n] for n in names], [views.present[n] for n in names])
 
-    def _require_same(self, state):
+    def _require_same(self, state, n_chains):
         """Raise where warm_start meets parameters that make another machine."""
         model = state.model
         hidden, sizes, edges = self._graph(list(self.layout_.names))
@@ -480,7 +501,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
                 if not (isinstance(kind, str) and kind == "auto")
             ),
             "dtype": model.dtype != np.dtype(self.dtype),
-            "n_chains": len(state.chains[0]) != self.n_chains,
+            "n_chains": len(state.chains[0]) != n_chains,
         }
         if any(changed.values()):
             raise ValueError(
@@ -542,9 +563,22 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
                     )
                     metrics["validation_score"] = float(found.mean())
             for name, value in metrics.items():
-                if not np.isfinite(value):
+                if not np.isfinite(value) and name not in HEALTH:
                     raise FloatingPointError(f"{name} became {value} in epoch {epoch.number}")
             yield epoch._replace(metrics=metrics)
+
+    def _warn_of_mixing(self, metrics):
+        """Warn where the chains of the last pass kept apart."""
+        rhat = metrics.get("rhat", 0.0)
+        if rhat > NOT_MIXED:
+            warnings.warn(
+                f"the chains of {type(self).__name__} do not mix: R-hat {rhat:.1f} over the last "
+                "pass. Each keeps to its part of the distribution, so what rests on the shares of "
+                "the parts (`sample`, `log_partition`) is only as good as the chains' places. "
+                "Raise n_gibbs or n_chains, or set negative_phase='tempering'.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
 
     def _placed(self, course):
         """A course read from a file, with its arrays where this fit computes."""
@@ -593,6 +627,7 @@ _RANGES = {
     "batch_size": ("1", "inf", numbers.Integral),
     "max_iter": ("1", "inf", numbers.Integral),
     "n_chains": ("1", "inf", numbers.Integral),
+    "n_temperatures": ("2", "inf", numbers.Integral),
     "n_gibbs": ("1", "inf", numbers.Integral),
     "l2": ("0", "inf", numbers.Real),
     "pretrain_iter": ("0", "inf", numbers.Integral),
@@ -609,7 +644,7 @@ _RANGES = {
 _CHOICES = {
     "objective": ("likelihood", "multi_prediction", "hybrid"),
     "learning_rate_schedule": ("linear", "constant", "inverse"),
-    "negative_phase": ("pcd", "cd"),
+    "negative_phase": ("pcd", "cd", "tempering"),
     "dtype": ("float32", "float64"),
     "centered": (True, False),
     "early_stopping": (True, False),

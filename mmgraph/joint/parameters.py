@@ -25,9 +25,13 @@ batch_size : int, default=20
     Rows a gradient step.
 max_iter : int, default=100
     Passes over the rows (fewer with early stopping).
-negative_phase : {"pcd", "cd"}, default="pcd"
-    Whether the model's own chains go on from step to step (persistent contrastive divergence) or
-    start at the data at every step (contrastive divergence).
+negative_phase : {"pcd", "cd", "tempering"}, default="pcd"
+    Whether the model's own chains go on from step to step (persistent contrastive divergence),
+    start at the data at every step (contrastive divergence), or go on and swap states with chains
+    at higher temperatures (parallel tempering), which costs `n_temperatures` times as much and
+    mixes better. Multi-prediction always infers from the data.
+n_temperatures : int, default=10
+    Inverse temperatures of ``"tempering"``, equally spaced from 1 to 0.
 n_chains : int, default=100
     Number of chains. With ``"cd"``, where a step has one for each row of its batch, the number that
     is left at the end for generation.
@@ -90,8 +94,10 @@ units_ : dict of str to str
 history_ : dict of str to list
     Course of training by epoch: ``epoch``, ``learning_rate``, ``weight_norm``, ``reconstruction``
     (log-density of training rows given the hidden layers inferred from them, summed over the
-    modalities they show) and, with `early_stopping`, ``validation_score`` (log-density of the rows
-    held out).
+    modalities they show); the health of the chains in that pass, unless they start at the data:
+    ``rhat`` and ``effective_sample_size`` of the worst layer along a random direction, and with
+    tempering the lowest ``swap_rate`` of two neighbouring temperatures; and with `early_stopping`
+    ``validation_score`` (log-density of the rows held out).
 n_iter_ : int
     Passes done.
 layout_ : Layout
