@@ -9,7 +9,9 @@ from importlib import import_module
 from ._version import __version__
 
 _HOMES = {
+    "BimodalDeepAutoencoder": "joint.autoencoder",
     "DBM": "joint.dbm",
+    "DBMClassifier": "joint.classifier",
     "MultimodalDBM": "joint.dbm",
     "RBM": "joint.rbm",
     "datasets": "datasets",

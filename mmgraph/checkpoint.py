@@ -52,6 +52,8 @@ class Checkpoint:
         All rows of X.
     key : Key
         The random streams of a fit that starts anew.
+    y : ndarray, optional
+        What a supervised fit is to learn.
     start : record, optional
         Where a warm start begins.
     ignored : iterable of str
@@ -75,11 +77,11 @@ class Checkpoint:
         If a parameter is none of the types that files can hold.
     """
 
-    def __init__(self, estimator, views, key, *, start=None, ignored=()):
+    def __init__(self, estimator, views, key, *, y=None, start=None, ignored=()):
         self.key, self.course, self.path = key, Course(), _path(estimator.checkpoint)
         if self.path is None:
             return
-        self._job = _job(estimator, views, key, start, ignored)
+        self._job = _job(estimator, views, key, y, start, ignored)
         self._marks = {name: digest(value, name) for name, value in self._job.items()}
         self._due = 0.0
         saved = self._read()
@@ -136,7 +138,7 @@ def _path(checkpoint):
     return path
 
 
-def _job(estimator, views, key, start, ignored):
+def _job(estimator, views, key, y, start, ignored):
     """What must be the same for a fit to go on where another stopped."""
     kind = type(estimator)
     params = estimator.get_params(deep=False)
@@ -150,4 +152,5 @@ def _job(estimator, views, key, start, ignored):
         "the start of the warm start": None if start is None else f"SHA-256 {digest(start)}",
         "the shape of X": (views.n_rows, estimator.n_features_in_),
         "the content of X": f"SHA-256 {digest(views)}",
+        **({} if y is None else {"the content of y": f"SHA-256 {digest(y)}"}),
     }

@@ -36,6 +36,7 @@ import numpy as np
 from numpy.lib import format as npy
 from scipy import sparse
 from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 
 from ._version import __version__
 
@@ -71,7 +72,8 @@ def save(estimator, path, *, overwrite=True):
         A public estimator of mmgraph. Its parameters and attributes may be None, bool, int, float,
         str, bytes, paths, slices, tuples, lists, dicts and sets of such values, NumPy scalars,
         dtypes, arrays and ``RandomState``, SciPy CSR and CSC matrices, named tuples and frozen
-        dataclasses of mmgraph, and other estimators of mmgraph. CuPy arrays are saved as NumPy
+        dataclasses of mmgraph, and other estimators of mmgraph, also in scikit-learn's
+        ``FrozenEstimator``. CuPy arrays are saved as NumPy
         arrays.
     path : str or path-like
         Name of the file; no extension is added.
@@ -332,6 +334,8 @@ class _Encoder:
             return {"RandomState": self(self._random_state(value, where), where, depth)}
         if _is_record(kind):
             return {"record": self._record(value, where, depth)}
+        if kind is FrozenEstimator:
+            return {"frozen": self(value.estimator, where, depth)}
         if isinstance(value, BaseEstimator):
             return {"estimator": self.estimator(value, where, depth)}
         raise _unfit(where, f"{_name(kind)} is none of the types that mmgraph.save lists")
@@ -518,6 +522,7 @@ class _Decoder:
         "RandomState": _random_state,
         "record": _record,
         "estimator": _estimator,
+        "frozen": lambda self, content: FrozenEstimator(self(content)),
     }
 
 

@@ -1,0 +1,198 @@
+"""Boltzmann machines unrolled into feed-forward networks, and stacks of them that start one."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backend.arrays import to_numpy
+from ..backend.random import derive
+from .learning import Data, construct, learn
+from .network import connect
+from .units import Bernoulli, Categorical
+
+__all__ = ["Stack", "classifier", "evidence", "pretrain", "seen_from_below"]
+
+
+def seen_from_below(model):
+    """The hidden layers of a machine that stand on hidden layers, which see them from below."""
+    return [
+        layer
+        for layer in model.hidden
+        if any(upper == layer and lower in model.hidden for lower, upper in model.edges)
+    ]
+
+
+def evidence(model, values):
+    """What :func:`classifier` takes as inputs, from the means of a machine's layers."""
+    layers = [*model.visible, *seen_from_below(model)]
+    return [values[layer] for layer in layers]
+
+
+def classifier(model, n_classes, key):
+    """A network that computes a machine's hidden layers once from below, and classes on top.
+
+    In mean field a hidden layer sees the layers below and above it. Here it sees the layers below,
+    as the network computes them, and the mean-field means of those above, which are inputs beside
+    the data. With the means of a fixed point of mean field, the hidden layers of the network are
+    those of the machine; training then moves all weights.
+
+    Parameters
+    ----------
+    model : Boltzmann
+    n_classes : int
+    key : Key
+        Seed of the weights of the classes; all others are the machine's.
+
+    Returns
+    -------
+    Network
+        Its inputs are the visible layers and :func:`seen_from_below` (see :func:`evidence`), its
+        output the natural parameters of the classes.
+
+    References
+    ----------
+    Salakhutdinov & Hinton (2009). Deep Boltzmann machines. AISTATS, section 3.3.
+    """
+    above = seen_from_below(model)
+    mean_of = {layer: model.n_visible + i for i, layer in enumerate(above)}
+    n_inputs = model.n_visible + len(above)
+    place = {k: k if k < model.n_visible else k + len(above) for k in range(model.n_layers)}
+    top = model.n_layers + len(above)
+    names = [
+        *model.names[: model.n_visible],
+        *(f"mean of {model.names[layer]}" for layer in above),
+        *model.names[model.n_visible :],
+        "class",
+    ]
+    layers = [*model.visible, *above, *model.hidden]
+    sizes = [*(len(model.biases[layer]) for layer in layers), n_classes]
+    edges, weights = [], []
+    for (lower, upper), w in zip(model.edges, model.weights, strict=True):
+        edges.append((place[lower], place[upper]))
+        weights.append(w)
+        if lower in model.hidden:
+            edges.append((mean_of[upper], place[lower]))
+            weights.append(w.T)
+    edges.append((top - 1, top))
+    activations = [None] * n_inputs + ["sigmoid"] * len(model.hidden) + [None]
+    network = connect(
+        names,
+        sizes,
+        n_inputs,
+        activations,
+        [top],
+        [Categorical()],
+        edges,
+        key,
+        dtype=model.dtype,
+    )
+    hidden = [model.biases[layer] for layer in model.hidden]
+    return replace(
+        network,
+        weights=(*map(np.ascontiguousarray, weights), network.weights[-1]),
+        biases=(*[None] * n_inputs, *hidden, network.biases[-1]),
+    )
+
+
+class Stack(NamedTuple):
+    """What a stack of restricted Boltzmann machines has learnt.
+
+    Attributes
+    ----------
+    up, down : list of ndarray
+        Weights of each edge, from the lower to the upper layer and back.
+    hidden, visible : dict of int to ndarray
+        Bias of a layer as the upper one of a machine, and as a lower one.
+    """
+
+    up: list
+    down: list
+    hidden: dict
+    visible: dict
+
+
+def pretrain(marginals, sizes, edges, data, rows, settings, key):
+    """Fit a restricted Boltzmann machine to each hidden layer and the layers that it stands on.
+
+    One after the other, from the data up: a machine's data are the hidden means of those below it.
+
+    Parameters
+    ----------
+    marginals : Boltzmann
+        A machine of the visible layers alone, which encodes the data.
+    sizes : sequence of int
+        Size of each layer, the visible ones first.
+    edges : sequence of (int, int)
+        Layers joined, the lower first. A layer follows those that it stands on.
+    data : Data
+    rows : ndarray of int
+        The rows to learn from.
+    settings : learning.Settings
+    key : Key
+
+    Returns
+    -------
+    Stack
+        In the statistics of `marginals`.
+
+    References
+    ----------
+    Hinton & Salakhutdinov (2006). Reducing the dimensionality of data with neural networks.
+    Science 313, 504-507.
+    """
+    n_visible = marginals.n_visible
+    kinds = [*marginals.units, *[Bernoulli()] * (len(sizes) - n_visible)]
+    blocks, present = list(data.blocks), list(data.present)
+    stack = Stack([None] * len(edges), [None] * len(edges), {}, {})
+    for layer in range(n_visible, len(sizes)):
+        joins = [e for e, (_, upper) in enumerate(edges) if upper == layer]
+        below = [edges[e][0] for e in joins]
+        n = len(below)
+        part = Data([blocks[k] for k in below], [present[k] for k in below])
+        showing = np.any(part.present, axis=0)
+        some = rows[showing[rows]]
+        machine = construct(
+            [*map(str, below), "hidden"],
+            [*(kinds[k] for k in below), Bernoulli()],
+            n,
+            [*(sizes[k] for k in below), sizes[layer]],
+            [(i, n) for i in range(n)],
+            part.take(some),
+            derive(key, layer),
+            dtype=marginals.dtype,
+        )
+        for epoch in learn(machine, part, settings, derive(key, layer), rows=some):
+            machine = epoch.model
+        stack.hidden[layer] = machine.biases[n]
+        for i, (e, k) in enumerate(zip(joins, below, strict=True)):
+            w = machine.weights[i]
+            ratio = 1.0
+            if machine.scales[i] is not None:  # the machine has learnt a scale of its own
+                ratio = (marginals.scales[k] / machine.scales[i]).astype(marginals.dtype)
+                w, ratio = w * ratio[:, None], ratio
+            stack.up[e] = w
+            stack.down[e] = np.ascontiguousarray((machine.weights[i] / _column(ratio)).T)
+            stack.visible[k] = machine.biases[i] / ratio
+        if n == 1:
+            blocks.append(_means(machine, part))
+        else:
+            blocks.append(None)
+        present.append(showing)
+    return stack
+
+
+def _column(ratio):
+    return ratio if np.ndim(ratio) == 0 else ratio[:, None]
+
+
+def _means(machine, part, at_once=4096):
+    """Hidden means of a machine with one visible layer; 0 in the rows that lack it."""
+    means = np.zeros((part.n_rows, len(machine.biases[-1])), machine.dtype)
+    showing = np.flatnonzero(part.present[0])
+    for start in range(0, len(showing), at_once):
+        rows = showing[start : start + at_once]
+        shown, _ = part.batch(machine, rows)
+        activation = shown[0] @ machine.weights[0]
+        means[rows] = to_numpy(machine.units[-1].mean(activation, machine.biases[-1]))
+    return means
