@@ -48,13 +48,13 @@ class DBMClassifier(ClassifierMixin, NetworkEstimator):
         which columns are whose. None: ``MultimodalDBM()``.
     optimizer : {"adam", "nesterov"}, default="adam"
         Adam, or stochastic gradient descent with Nesterov's momentum.
-    learning_rate : float, default=0.001
+    learning_rate : float, default=0.003
         Step size at the start.
     learning_rate_schedule : {"linear", "constant", "inverse"}, default="linear"
         Falling linearly to zero over `max_iter`, constant, or as 1 / (1 + 10 t / max_iter).
     momentum : float, default=0.9
         Share of the last step, or with Adam of the last mean gradient, that the next one keeps.
-    batch_size : int, default=50
+    batch_size : int, default=20
         Rows a gradient step.
     max_iter : int, default=50
         Passes of the fine-tuning over the rows (fewer with early stopping).
@@ -122,7 +122,7 @@ class DBMClassifier(ClassifierMixin, NetworkEstimator):
     >>> import mmgraph as mg
     >>> digits = mg.datasets.load_digit_captions()
     >>> dbm = mg.DBM((64, 32), max_iter=10, random_state=0)
-    >>> classifier = mg.DBMClassifier(dbm, max_iter=20, dropout=0.2, random_state=0)
+    >>> classifier = mg.DBMClassifier(dbm, max_iter=20, random_state=0)
     >>> _ = classifier.fit(digits.image[digits.train], digits.target[digits.train])
     >>> accuracy = classifier.score(digits.image[digits.test], digits.target[digits.test])
     >>> bool(accuracy > 0.9)
@@ -134,10 +134,10 @@ class DBMClassifier(ClassifierMixin, NetworkEstimator):
         dbm=None,
         *,
         optimizer="adam",
-        learning_rate=0.001,
+        learning_rate=0.003,
         learning_rate_schedule="linear",
         momentum=0.9,
-        batch_size=50,
+        batch_size=20,
         max_iter=50,
         dropout=0.0,
         input_dropout=0.0,
