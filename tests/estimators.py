@@ -1,5 +1,6 @@
-"""The public estimators, for tests that run over all of them."""
+"""The public estimators, for tests that run over all of them, or all that can do something."""
 
+import pytest
 from sklearn.base import BaseEstimator
 
 import mmgraph
@@ -9,3 +10,23 @@ def all_estimators():
     """Every public estimator class of mmgraph, in the order of ``mmgraph.__all__``."""
     public = (getattr(mmgraph, name) for name in mmgraph.__all__)
     return [kind for kind in public if isinstance(kind, type) and issubclass(kind, BaseEstimator)]
+
+
+def over(*verbs, kinds=None):
+    """Run a test on every estimator (of some) with these verbs, as its argument ``kind``."""
+    chosen = [
+        kind
+        for kind in (all_estimators() if kinds is None else kinds)
+        if all(hasattr(kind(), verb) for verb in verbs)
+    ]
+    return pytest.mark.parametrize("kind", chosen, ids=[kind.__name__ for kind in chosen])
+
+
+def made(kind, **params):
+    """An estimator with those of some parameters that it has; also in the machine it starts from."""
+    model = kind()
+    if isinstance(model, mmgraph.DBMClassifier):
+        model.set_params(dbm=mmgraph.MultimodalDBM())
+    known = model.get_params()
+    places = ((place, v) for n, v in params.items() for place in (n, f"dbm__{n}"))
+    return model.set_params(**{place: value for place, value in places if place in known})

@@ -165,7 +165,7 @@ def test_public_estimator_fitted(estimator, tmp_path):
     X = np.random.default_rng(0).normal(size=(20, 6))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # e.g. that it has not converged
-        estimator.fit(X)
+        estimator.fit(X, np.arange(20) % 2)
     save(estimator, tmp_path / "model")
     loaded = load(tmp_path / "model")
     assert_same(loaded, estimator)
