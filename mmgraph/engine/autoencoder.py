@@ -87,6 +87,7 @@ class Autoencoder:
             tuple((a - joint, b - joint) for a, b in net.edges[half:]),
             net.weights[half:],
             (None, *net.biases[joint + 1 :]),
+            net.offsets[joint:],
         )
 
 

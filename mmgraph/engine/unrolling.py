@@ -47,7 +47,7 @@ def classifier(model, n_classes, key):
     Returns
     -------
     Network
-        Its inputs are the visible layers and :func:`seen_from_below` (see :func:`evidence`), its
+        Centred at the machine's means. Its inputs are the visible layers and :func:`seen_from_below` (see :func:`evidence`), its
         output the natural parameters of the classes.
 
     References
@@ -87,11 +87,15 @@ def classifier(model, n_classes, key):
         key,
         dtype=model.dtype,
     )
-    hidden = [model.biases[layer] for layer in model.hidden]
+    biases = [*[None] * n_inputs, *(model.biases[k] for k in model.hidden), network.biases[-1]]
+    offsets = [model.means[layer] for layer in layers]
+    for (source, target), w in zip(edges, weights, strict=False):
+        biases[target] = biases[target] + offsets[source] @ w
     return replace(
         network,
         weights=(*map(np.ascontiguousarray, weights), network.weights[-1]),
-        biases=(*[None] * n_inputs, *hidden, network.biases[-1]),
+        biases=tuple(biases),
+        offsets=(*offsets, None),
     )
 
 
