@@ -9,11 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..backend.random import Key
 from .boltzmann import Boltzmann, begin
 from .learning import SMALLEST_SCALE
 from .network import Batch, Network, connect, forward, loss
-from .units import Noise
 
 __all__ = [
     "Autoencoder",
@@ -297,7 +295,7 @@ def complete(model, etas, totals):
     ]
 
 
-def draw(model, etas, totals, key: Key, rows, number):
+def draw(model, etas, totals, noise):
     """One draw a row of every modality, from the noise of its units around the mean.
 
     Parameters
@@ -306,11 +304,8 @@ def draw(model, etas, totals, key: Key, rows, number):
     etas : list of ndarray of shape (n_rows, size)
     totals : list of ndarray of shape (n_rows,), or None
         Number of words.
-    key : Key
-    rows : ndarray of uint32, shape (n_rows,)
-        Number of each row.
-    number : int
-        Number of the draw.
+    noise : Noise
+        Its stream is ignored.
 
     Returns
     -------
@@ -319,13 +314,13 @@ def draw(model, etas, totals, key: Key, rows, number):
     """
     found = []
     for k, (kind, eta, total) in enumerate(zip(model.network.units, etas, totals, strict=True)):
-        noise, none = Noise(key, rows, number, k), np.zeros(eta.shape[1], eta.dtype)
+        at, none = noise._replace(stream=k), np.zeros(eta.shape[1], eta.dtype)
         if kind.scaled:
             spread = model.noises[k].astype(eta.dtype)
             around = kind.mean(eta, none, total) / spread
-            found.append(spread * kind.draw(around, none, noise, total)[1])
+            found.append(spread * kind.draw(around, none, at, total)[1])
         else:
-            found.append(kind.draw(eta, none, noise, total)[1])
+            found.append(kind.draw(eta, none, at, total)[1])
     return found
 
 

@@ -16,12 +16,12 @@ from ..engine.network import forward
 from ..engine.unrolling import pretrain
 from ..engine.units import Noise
 from .dbm import MultimodalDBM
-from .machine import CHAINS_AT_ONCE, _chunks, _empty_blocks
+from .machine import CHAINS_AT_ONCE, DRAW_SHIFT, _chunks, _empty_blocks
 from .network import NetworkEstimator
 
 __all__ = ["BimodalDeepAutoencoder"]
 
-FIT, LENGTHS = range(2)  # what a derived key is used for
+FIT = 0  # what a derived key is used for
 
 
 class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstimator):
@@ -335,12 +335,19 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
                 for k, t in enumerate(engine.complete(model, etas, totals)):
                     blocks[marginals.names[k]][rows] = marginals.decode(k, t)
                 continue
-            number = np.arange(rows.start, rows.stop, dtype=np.uint32)
-            for i in range(n_draws):
-                noise = Noise(derive(key, LENGTHS), number, i, 0)
-                totals = begin(marginals, shown, n, present=present, noise=noise).totals
-                for k, t in enumerate(engine.draw(model, etas, totals, key, number, i)):
-                    blocks[marginals.names[k]][i, rows] = marginals.decode(k, t)
+            at_once = 1 << (max(1, CHAINS_AT_ONCE // n).bit_length() - 1)
+            for first in range(0, n_draws, at_once):
+                draws = np.arange(first, min(first + at_once, n_draws))
+                noise = _noise(key, rows, draws)
+                shown_, present_, etas_ = (
+                    {k: np.tile(x, (len(draws), *[1] * (x.ndim - 1))) for k, x in by_layer.items()}
+                    for by_layer in (shown, present, dict(enumerate(etas)))
+                )
+                totals = begin(marginals, shown_, noise.rows.size, present=present_, noise=noise)
+                found = engine.draw(model, list(etas_.values()), totals.totals, noise)
+                for k, t in enumerate(found):
+                    x = marginals.decode(k, t).reshape(len(draws), n, -1)
+                    blocks[marginals.names[k]][first : first + len(draws), rows] = x
         return blocks
 
     def log_conditional(self, X, target):
@@ -400,6 +407,14 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
         """The rows that show each modality."""
         none = np.zeros(n_rows, bool)
         return {k: present.get(k, none) for k in range(len(self.layout_.names))}
+
+
+def _noise(key, rows, draws):
+    """Random numbers of some draws of some rows, which name row and draw and nothing else."""
+    number = np.arange(rows.start, rows.stop) % (1 << DRAW_SHIFT)
+    number = number + (draws[:, None] % (1 << 12) << DRAW_SHIFT)
+    here = derive(key, rows.start >> DRAW_SHIFT)
+    return Noise(here, number.ravel().astype(np.uint32), int(draws[0] >> 12), 0)
 
 
 _CHOICES = {"activation": ("auto", "relu", "tanh", "sigmoid"), "init": ("random", "rbm")}
