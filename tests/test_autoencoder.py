@@ -255,9 +255,7 @@ def test_other_numbers_of_modalities(n_modalities):
     one = small(modalities=layout, units="auto").fit(bits)
     if n_modalities > 1:
         for name in layout:
-            np.testing.assert_array_equal(
-                one.generate(bits, name).round(), bits[:, layout[name]]
-            )
+            np.testing.assert_array_equal(one.generate(bits, name).round(), bits[:, layout[name]])
     np.testing.assert_array_equal(one.inverse_transform(one.transform(bits)).round(), bits)
     assert one.sample(4).shape == (4, 6)
 

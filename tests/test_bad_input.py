@@ -167,7 +167,9 @@ def test_new_rows_are_checked_too(kind, units, fit_on, then, message):
 @every
 def test_a_modality_that_no_row_shows(kind):
     X = changed(BITS, slice(None), slice(3, 6), np.nan)
-    fails(r"'b' is absent \(NaN\) in all 30 rows: .* Drop its columns", lambda: small(kind).fit(X, Y))
+    fails(
+        r"'b' is absent \(NaN\) in all 30 rows: .* Drop its columns", lambda: small(kind).fit(X, Y)
+    )
     fails(r"'a' is absent \(NaN\) in all 30 rows", lambda: small(kind).fit(BITS * np.nan, Y))
     mark = sp.csr_array(([np.nan] * 30, (range(30), [1] * 30)), shape=(30, 3))
     missing = sp.hstack([sp.csr_array(BITS[:, :3]), mark], format="csr")

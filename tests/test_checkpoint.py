@@ -18,7 +18,7 @@ import mmgraph as mg
 from mmgraph import checkpoint, persistence
 from mmgraph.backend.random import key
 from mmgraph.base import Course
-from mmgraph.engine import learning
+from mmgraph.engine import learning, network
 from mmgraph.joint import machine
 from mmgraph.persistence import ModelFileError, digest
 
@@ -72,7 +72,33 @@ FITS = {
         BINARY,
     ),
 }
-every = pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+boltzmann = pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+NETWORK = {"max_iter": 6, "random_state": 0, "dropout": 0.2}
+NETWORKS = {
+    "BimodalDeepAutoencoder": (
+        mg.BimodalDeepAutoencoder(
+            (5,),
+            4,
+            units={"text": "replicated_softmax"},
+            modalities=MODALITIES,
+            init="rbm",
+            init_max_iter=2,
+            **NETWORK,
+        ),
+        X,
+    ),
+    "DBMClassifier": (mg.DBMClassifier(dbm(max_iter=2), optimizer="nesterov", **NETWORK), X),
+    "DBMClassifier, early stopping": (
+        mg.DBMClassifier(mg.RBM(4, **SMALL), early_stopping=True, n_iter_no_change=9, **NETWORK),
+        BINARY,
+    ),
+}
+every = pytest.mark.parametrize("fit", [*FITS.values(), *NETWORKS.values()], ids=[*FITS, *NETWORKS])
+
+
+def fitted(model, X):
+    """Fit a model to rows, which have labels for those that want them."""
+    return model.fit(X, np.arange(len(X)) % 2)
 
 
 def bits(model):
@@ -81,8 +107,9 @@ def bits(model):
 
 
 def assert_same_fit(one, two):
-    for a, b in zip(one.model_.weights, two.model_.weights, strict=True):
-        np.testing.assert_array_equal(a, b)
+    if hasattr(one, "training_state_"):
+        for a, b in zip(one.model_.weights, two.model_.weights, strict=True):
+            np.testing.assert_array_equal(a, b)
     np.testing.assert_equal(one.history_, two.history_)
     assert one.n_iter_ == two.n_iter_
     assert bits(one) == bits(two)
@@ -157,7 +184,7 @@ def fit_in_a_process(model, X, moment, seed):
     checkpoint.PAUSE, checkpoint.SHARE = 0, 1
     np.random.seed(seed)  # noqa: NPY002
     MOMENTS[moment]()
-    model.fit(X)
+    fitted(model, X)
 
 
 @pytest.fixture(scope="module")
@@ -190,10 +217,11 @@ def test_killed_at(moment, processes, path, tmp_path):
 
 
 @posix
-@pytest.mark.parametrize("name", ["MultimodalDBM", "early stopping"])
+@pytest.mark.parametrize("name", ["MultimodalDBM", "early stopping", *list(NETWORKS)[:2]])
 def test_killed_at_any_time_again_and_again(name, processes, path, tmp_path):
-    model, X = FITS[name]
-    model = clone(model).set_params(max_iter=100, n_iter_no_change=100)
+    model, X = {**FITS, **NETWORKS}[name]
+    n_epochs = 100 if name in FITS else 25
+    model = clone(model).set_params(max_iter=n_epochs, n_iter_no_change=100)
     rng = np.random.default_rng()
     n_killed = 0
     again = clone(model).set_params(checkpoint=path)
@@ -209,7 +237,7 @@ def test_killed_at_any_time_again_and_again(name, processes, path, tmp_path):
         process.join()
         n_killed += process.exitcode == -signal.SIGKILL
     assert n_killed
-    assert_same_fit(again.fit(X), clone(model).fit(X))
+    assert_same_fit(fitted(again, X), fitted(clone(model), X))
     assert os.listdir(tmp_path) == ["fit.checkpoint"]
 
 
@@ -236,7 +264,7 @@ def stop_after(monkeypatch, n_epochs, error):
     save, calls = checkpoint.Checkpoint.save, []
 
     def patched(self, course, **final):
-        calls.append(1)
+        calls.extend([1] * (self.path is not None))  # a machine within has a fit of its own
         if len(calls) == n_epochs and not final:
             raise error
         return save(self, course, **final)
@@ -247,13 +275,13 @@ def stop_after(monkeypatch, n_epochs, error):
 @every
 def test_stopped_after_each_epoch(fit, path, monkeypatch):
     model, X = fit
-    whole = clone(model).fit(X)
+    whole = fitted(clone(model), X)
     n_fits = 0
     while True:
         with monkeypatch.context() as patch:
             stop_after(patch, 2, Stopped())
             try:
-                resumed = clone(model).set_params(checkpoint=path).fit(X)
+                resumed = fitted(clone(model).set_params(checkpoint=path), X)
             except Stopped:
                 n_fits += 1
             else:
@@ -265,7 +293,9 @@ def test_stopped_after_each_epoch(fit, path, monkeypatch):
 @every
 def test_a_checkpoint_changes_nothing(fit, path):
     model, X = fit
-    assert_same_fit(clone(model).set_params(checkpoint=Path(path)).fit(X), clone(model).fit(X))
+    assert_same_fit(
+        fitted(clone(model).set_params(checkpoint=Path(path)), X), fitted(clone(model), X)
+    )
 
 
 def test_early_stopping_remembers_the_best_epoch(path, monkeypatch):
@@ -286,7 +316,7 @@ def test_early_stopping_remembers_the_best_epoch(path, monkeypatch):
     assert_same_fit(clone(model).set_params(checkpoint=path).fit(X), whole)
 
 
-@every
+@boltzmann
 def test_a_finished_fit_is_not_repeated(fit, path, monkeypatch):
     model, X = fit
     whole = clone(model).set_params(checkpoint=path).fit(X)
@@ -550,3 +580,33 @@ def test_how_often(pause, share, cost, expected, path, monkeypatch):
     saver.save(course, final=True)
     saver.save(course, final=True)
     assert written == expected + [8] * (expected[-1] != 8)
+
+
+def test_a_finished_training_of_a_network_is_not_repeated(path, monkeypatch):
+    for name in ("BimodalDeepAutoencoder", "DBMClassifier"):
+        model, X = NETWORKS[name]
+        again = clone(model).set_params(checkpoint=f"{path} of {name}")
+        whole = fitted(clone(again), X)
+        with monkeypatch.context() as patch:
+            patch.setattr(network, "gradient", None)  # no more learning
+            assert_same_fit(fitted(again, X), whole)
+
+
+def test_other_labels_are_another_fit(path):
+    model = clone(NETWORKS["DBMClassifier"][0]).set_params(checkpoint=path)
+    fitted(model, X)
+    with pytest.raises(ValueError, match=r"of another fit: the content of y is 'SHA-256"):
+        model.fit(X, np.arange(len(X)) % 3)
+
+
+def test_a_machine_without_a_seed_is_the_same_again(path, monkeypatch):
+    model = mg.DBMClassifier(dbm(max_iter=2, random_state=None), max_iter=4)
+    np.random.seed(7)  # noqa: NPY002
+    whole = fitted(clone(model), X)
+    np.random.seed(7)  # noqa: NPY002
+    stop_after(monkeypatch, 2, Stopped())
+    with pytest.raises(Stopped):
+        fitted(clone(model).set_params(checkpoint=path), X)
+    monkeypatch.undo()
+    np.random.seed(8)  # noqa: NPY002
+    assert_same_fit(fitted(clone(model).set_params(checkpoint=path), X), whole)

@@ -135,7 +135,11 @@ def test_same_seed_same_result(kind):
 @every
 def test_a_seeded_generator_gives_the_same_result_too(kind):
     one, two = (
-        answers(small(kind, random_state=np.random.default_rng(4)).fit(X, Y), X, BY_ROW - {"log_conditional"})
+        answers(
+            small(kind, random_state=np.random.default_rng(4)).fit(X, Y),
+            X,
+            BY_ROW - {"log_conditional"},
+        )
         for _ in range(2)
     )
     assert_equal_answers(one, two)

@@ -488,9 +488,7 @@ def train(network, source, rows, settings, key, *, resume=None):
     """
     if resume is None:
         n_moments = 2 if settings.optimizer == "adam" else 1
-        moments = [
-            tuple(np.zeros_like(a) for _ in range(n_moments)) for a in _parameters(network)
-        ]
+        moments = [tuple(np.zeros_like(a) for _ in range(n_moments)) for a in _parameters(network)]
         resume = Epoch(0, 0, network, moments, {})
     network, step = resume.network.copy(), resume.step
     moments = [tuple(m.copy() for m in pair) for pair in resume.moments]

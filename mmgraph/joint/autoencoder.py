@@ -296,8 +296,7 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
     # What the family implements for the generative verbs -----------------------------------------
 
     def _parts(self, views):
-        """The rows in chunks: their slice, what they show, where, and the model in their precision.
-        """
+        """The rows in chunks: their slice, what they show, where, and the model in their precision."""
         model = self.model_.astype(views.dtype)
         for rows in _chunks(views.n_rows, CHAINS_AT_ONCE):
             shown, present = self._data(views.take(rows), model.marginals.units).batch(
