@@ -1,11 +1,11 @@
 """MNIST: a deep Boltzmann machine fine-tuned with dropout, beside classifiers of the raw pixels.
 
-    python -m benchmarks.mnist_classification [--validation] [--work build/mnist] [--out docs/results]
+    python -m benchmarks.mnist_classification [--validation] [--out docs/results]
 
-The machine of 500 and 1000 hidden units is fitted to the 60,000 training images without their labels,
-all layers together from random weights, and then fine-tuned (``mmgraph.DBMClassifier``). Its settings
-were chosen with ``--validation``, which fits to the first 50,000 labels and scores the other 10,000
-training images; the test images are for the table.
+The machine of 500 and 1000 hidden units is fitted to the 60,000 training images without their
+labels, all layers together from random weights, and then fine-tuned (``mmgraph.DBMClassifier``).
+``--validation`` fits to the first 50,000 labels and scores the other 10,000 training images, which
+is where settings are chosen; the test images are for the table.
 
 A run that is killed and started again goes on where it was, with what it left in ``--work``: the
 checkpoints of the machine and of its fine-tuning, and the methods that were done. CPU-seconds of

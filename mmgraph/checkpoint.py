@@ -116,7 +116,7 @@ class Checkpoint:
         different = [
             f"{name} is {saved.job.get(name)!r:.90} there and {self._job.get(name)!r:.90} here"
             for name in {**self._job, **saved.job}
-            if digest(saved.job.get(name)) != self._marks.get(name)
+            if digest(saved.job.get(name), name) != self._marks.get(name)
         ]
         if different:
             raise ValueError(

@@ -23,7 +23,7 @@ def over(*verbs, kinds=None):
 
 
 def made(kind, **params):
-    """An estimator with those of some parameters that it has; also in the machine it starts from."""
+    """An estimator with those of some parameters that it, or its machine, has."""
     model = kind()
     if isinstance(model, mmgraph.DBMClassifier):
         model.set_params(dbm=mmgraph.MultimodalDBM())

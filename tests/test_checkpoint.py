@@ -12,6 +12,7 @@ import pytest
 from numpy.lib import format as npy
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 import mmgraph as mg
@@ -590,6 +591,21 @@ def test_a_finished_training_of_a_network_is_not_repeated(path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(network, "gradient", None)  # no more learning
             assert_same_fit(fitted(again, X), whole)
+
+
+def test_a_frozen_machine_is_known_again(path, monkeypatch):
+    machine = mg.RBM(4, **SMALL).fit(BINARY)
+    whole = fitted(mg.DBMClassifier(FrozenEstimator(machine), **NETWORK), BINARY)
+    stop_after(monkeypatch, 3, Stopped())
+    model = mg.DBMClassifier(FrozenEstimator(machine), checkpoint=path, **NETWORK)
+    with pytest.raises(Stopped):
+        fitted(model, BINARY)
+    monkeypatch.undo()
+    assert_same_fit(fitted(clone(model), BINARY), whole)
+    machine = mg.RBM(4, **{**SMALL, "random_state": 1}).fit(BINARY)
+    other = mg.DBMClassifier(FrozenEstimator(machine), checkpoint=path, **NETWORK)
+    with pytest.raises(ValueError, match="of another fit: dbm is FrozenEstimator"):
+        fitted(other, BINARY)
 
 
 def test_other_labels_are_another_fit(path):

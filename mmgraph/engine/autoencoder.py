@@ -1,8 +1,8 @@
 """Autoencoders of several modalities: what is shown goes up to a joint layer and all comes down.
 
 The encoder is a tree of layers from the modalities up to the joint layer, the decoder its mirror
-image. A modality enters as its sufficient statistic about its mean, and as zeros where it is hidden;
-what comes out are the natural parameters of its units.
+image. A modality enters as its sufficient statistic about its mean, and as zeros where it is
+hidden; what comes out are the natural parameters of its units.
 """
 
 from dataclasses import dataclass, replace

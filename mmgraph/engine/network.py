@@ -1,10 +1,14 @@
 """Feed-forward networks: dense layers joined by edges that go up, and their exact gradient.
 
 A network is a list of layers, the inputs first, and a list of edges from a layer to a later one.
-A layer computes ``f(sum of (value - offset) of the layers below times their weights + bias)``: with
-the means of the layers as offsets the network is centred, which changes what it can compute in
-nothing and how fast it learns in much (the steps in weights and in biases no longer mix), and a
-unit that is dropped counts as its mean. An output layer computes the natural parameters ``eta`` of a target of some unit type, and its loss is
+A layer computes
+
+    f(sum over the layers it sees of (value - offset) W, + bias).
+
+With the means of the layers as offsets the network is centred. That changes what it can compute in
+nothing, and how fast it learns in much, since steps of the weights no longer move the mean input;
+and a unit that is dropped counts as its mean. An output layer computes the natural parameters
+``eta`` of a target of some unit type, and its loss is
 
     -log p(t | eta) + log_base(t) = log_partition(eta) - eta . t,
 

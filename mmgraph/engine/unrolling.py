@@ -47,8 +47,9 @@ def classifier(model, n_classes, key):
     Returns
     -------
     Network
-        Centred at the machine's means. Its inputs are the visible layers and :func:`seen_from_below` (see :func:`evidence`), its
-        output the natural parameters of the classes.
+        Centred at the machine's means. Its inputs are the visible layers and those of
+        :func:`seen_from_below` (:func:`evidence` picks them), its output the natural parameters of
+        the classes.
 
     References
     ----------

@@ -13,8 +13,8 @@ from ..engine import learning
 from ..engine.boltzmann import begin
 from ..engine.learning import construct
 from ..engine.network import forward
-from ..engine.unrolling import pretrain
 from ..engine.units import Noise
+from ..engine.unrolling import pretrain
 from .dbm import MultimodalDBM
 from .machine import CHAINS_AT_ONCE, DRAW_SHIFT, _chunks, _empty_blocks
 from .network import NetworkEstimator
@@ -108,10 +108,10 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
     units_ : dict of str to str
         Unit type of each modality.
     history_ : dict of str to list
-        Course of training by epoch: ``epoch``, ``learning_rate``, ``weight_norm``, ``loss`` (of some
-        training rows, without dropout, averaged over showing all that they have and hiding each
-        modality in turn) and, with `early_stopping`, ``validation_score`` (minus that loss of the
-        rows held out).
+        Course of training by epoch: ``epoch``, ``learning_rate``, ``weight_norm``, ``loss`` (of
+        some training rows, without dropout, averaged over showing all that they have and hiding
+        each modality in turn) and, with `early_stopping`, ``validation_score`` (minus that loss of
+        the rows held out).
     n_iter_ : int
         Passes done.
     layout_ : Layout
@@ -296,7 +296,7 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
     # What the family implements for the generative verbs -----------------------------------------
 
     def _parts(self, views):
-        """The rows in chunks: their slice, what they show, where, and the model in their precision."""
+        """The rows in chunks: slice, what is shown and where, the model in their precision."""
         model = self.model_.astype(views.dtype)
         for rows in _chunks(views.n_rows, CHAINS_AT_ONCE):
             shown, present = self._data(views.take(rows), model.marginals.units).batch(

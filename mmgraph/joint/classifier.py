@@ -29,9 +29,10 @@ FIT, MACHINE = range(2)  # what a derived key is used for
 class DBMClassifier(ClassifierMixin, NetworkEstimator):
     r"""Classifier that starts at the representation of a Boltzmann machine and fine-tunes it.
 
-    The machine is fitted to the rows without their labels, then unrolled into a feed-forward network
-    whose hidden layers see what they saw in the machine: the layers below, and the mean-field means
-    :math:`\mu` of those above, which are inputs beside the data. For two hidden layers,
+    The machine is fitted to the rows without their labels, then unrolled into a feed-forward
+    network whose hidden layers see what they saw in the machine: the layers below, and the
+    mean-field means :math:`\mu` of those above, which are inputs beside the data. For two hidden
+    layers,
 
     .. math:: h_1 = \sigma(W_1^\top t + W_2 \mu_2 + c_1), \quad h_2 = \sigma(W_2^\top h_1 + c_2),
        \quad p(y \mid t) = \mathrm{softmax}(V^\top h_2 + b),
