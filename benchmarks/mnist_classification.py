@@ -62,9 +62,7 @@ def classifier(dbm, work, validation):
 BASELINES = {
     "logistic regression": LogisticRegression(max_iter=100),
     "nearest neighbour": KNeighborsClassifier(1, algorithm="brute"),
-    "scikit-learn's MLPClassifier, 500-1000": MLPClassifier(
-        LAYERS, batch_size=100, max_iter=15, random_state=0
-    ),
+    "scikit-learn's MLPClassifier, 500-1000": MLPClassifier(LAYERS, max_iter=10, random_state=0),
 }
 
 

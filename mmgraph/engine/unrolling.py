@@ -171,24 +171,16 @@ def pretrain(marginals, sizes, edges, data, rows, settings, key):
             machine = epoch.model
         stack.hidden[layer] = machine.biases[n]
         for i, (e, k) in enumerate(zip(joins, below, strict=True)):
-            w = machine.weights[i]
-            ratio = 1.0
+            ratio = np.ones(1, marginals.dtype)
             if machine.scales[i] is not None:  # the machine has learnt a scale of its own
                 ratio = (marginals.scales[k] / machine.scales[i]).astype(marginals.dtype)
-                w, ratio = w * ratio[:, None], ratio
-            stack.up[e] = w
-            stack.down[e] = np.ascontiguousarray((machine.weights[i] / _column(ratio)).T)
+            stack.up[e] = machine.weights[i] * ratio[:, None]
+            stack.down[e] = np.ascontiguousarray((machine.weights[i] / ratio[:, None]).T)
             stack.visible[k] = machine.biases[i] / ratio
-        if n == 1:
-            blocks.append(_means(machine, part))
-        else:
-            blocks.append(None)
+        on_top = all(lower != layer for lower, _ in edges)
+        blocks.append(None if on_top else _means(machine, part))
         present.append(showing)
     return stack
-
-
-def _column(ratio):
-    return ratio if np.ndim(ratio) == 0 else ratio[:, None]
 
 
 def _means(machine, part, at_once=4096):
