@@ -1,4 +1,7 @@
-"""The loops that are not BLAS: one noun a pair of modules, ``noun.py`` and ``noun_cuda.py``."""
+"""The loops that are not BLAS: one noun a pair of modules, ``noun.py`` and ``noun_cuda.py``.
+
+Networks are trained on the CPU only, so `updates` has no twin.
+"""
 
 from functools import cache
 from importlib import import_module
