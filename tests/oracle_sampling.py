@@ -36,6 +36,10 @@ def sigmoid(activation, bias):
     return special.expit(activation.astype(np.float64) + bias)
 
 
+def softplus(activation, bias):
+    return np.logaddexp(0, activation.astype(np.float64) + bias).sum(axis=1)
+
+
 def bernoulli(activation, bias, rows, key, step, stream):
     mean = sigmoid(activation, bias)
     return mean, (uniform(rows, len(bias), key, step, stream) < mean).astype(float)

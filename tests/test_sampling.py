@@ -76,6 +76,20 @@ def test_non_contiguous_and_out(name, dtype):
         np.testing.assert_array_equal(result, e)
 
 
+@pytest.mark.parametrize("shape", [(9, 40), (3, 1), (0, 5), (3, 0), (50, 333), (300, 1000)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softplus(dtype, shape):
+    activation, bias, *_ = problem(*shape, dtype, scale=20)
+    result = sampling.softplus(activation, bias)
+    assert result.dtype == np.float64
+    expected = oracle.softplus((activation + bias).astype(dtype), 0)
+    tolerance = 1e-14 if dtype == np.float64 else 2e-7
+    np.testing.assert_allclose(result, expected, rtol=tolerance, atol=tolerance * shape[1])
+    edges = np.array([[np.inf], [-np.inf], [np.nan], [0]], dtype)
+    found = sampling.softplus(edges, np.zeros(1, dtype))
+    np.testing.assert_allclose(found, [np.inf, 0, np.nan, np.log(2)], rtol=1e-7)
+
+
 def test_sigmoid_accuracy():
     x = np.linspace(-80, 80, 400001)
     exact = special.expit(x)

@@ -265,7 +265,10 @@ def _anneal(model, base, values, betas, words, noise):
     log_weights = namespace(betas).zeros(n)
 
     def slopes(layers):
-        return {k: _input(model, values, k, n) + shifts[k] for k in layers}
+        found = {k: _input(model, values, k, n) for k in layers}
+        for k in layers:
+            found[k] += shifts[k]
+        return found
 
     def move(slopes, beta, at):
         for k, slope in slopes.items():
@@ -278,9 +281,10 @@ def _anneal(model, base, values, betas, words, noise):
             log_weights += (new - old)[:, 0] * (values[k] @ shifts[k])
         rising = slopes(summed)
         for k, slope in rising.items():
-            log_partition = model.units[k].log_partition
-            log_weights += log_partition(base[k] + new * slope, words.get(k))
-            log_weights -= log_partition(base[k] + old * slope, words.get(k))
+            for beta, sign in (new, 1), (old, -1):
+                eta = beta * slope
+                eta += base[k]
+                log_weights += sign * model.units[k].log_partition(eta, words.get(k))
         if step < len(betas) - 1:
             at = noise._replace(step=step)
             move(rising, new, at)

@@ -564,9 +564,7 @@ def _fractional(block):
 
 def _softplus(eta):
     """Sum over each row of log(1 + exp(eta)): the terms in the precision of eta, the sum wide."""
-    xp = namespace(eta)
-    terms = xp.maximum(eta, 0) + xp.log1p(xp.exp(-abs(eta)))
-    return terms.sum(axis=1, dtype=np.float64)
+    return kernels.of(eta).softplus(eta, namespace(eta).zeros(eta.shape[1], eta.dtype))
 
 
 def _logsumexp(eta):

@@ -22,6 +22,8 @@ from .sampling import (
     logistic32,
     logistic64,
     philox,
+    softplus32,
+    softplus64,
     unit,
 )
 
@@ -43,6 +45,16 @@ def sigmoid(activation, bias, *, out=None):
     (mean,) = outputs(xp, out, activation.shape, activation.dtype, 1)
     per_counter(_kernels(mean).sigmoid, mean.shape, activation, bias, mean)
     return mean
+
+
+def softplus(activation, bias, *, out=None):
+    """Return the sum over each row of log(1 + exp(x)); see `sampling.softplus`."""
+    xp = namespace(activation)
+    activation, bias = operands(xp, activation, bias)
+    (total,) = outputs(xp, out, activation.shape[:1], np.float64, 1)
+    total[...] = 0
+    per_row(_kernels(activation).softplus, activation.shape, activation, bias, total)
+    return total
 
 
 def bernoulli(activation, bias, rows, key, step, stream, *, out=None):
@@ -114,7 +126,7 @@ def _mean_and_draw(name, activation, bias, rows, key, step, stream, out, *more):
 # block of `per_row` has a row. Both step through the rows they cannot reach at once.
 
 
-def _build(dtype, exponential, logistic, box_muller):
+def _build(dtype, exponential, logistic, soft, box_muller):
     """Return the kernels for arrays of one dtype."""
     zero, one = dtype(0), dtype(1)
 
@@ -204,6 +216,26 @@ def _build(dtype, exponential, logistic, box_muller):
                         draw[i, j] = binomial_count(unit(words[lane]), p, trials)
 
     @cuda.jit
+    def softplus(activation, bias, total):
+        shared = cuda.shared.array(BLOCK, float64)
+        thread = cuda.threadIdx.x
+        n = activation.shape[1]
+        for i in range(cuda.blockIdx.x, activation.shape[0], cuda.gridDim.x):
+            part = float64(0)
+            for j in range(thread, n, BLOCK):
+                part += float64(soft(activation[i, j] + bias[j]))
+            shared[thread] = part
+            width = BLOCK // 2
+            while width > 0:
+                cuda.syncthreads()
+                if thread < width:
+                    shared[thread] += shared[thread + width]
+                width //= 2
+            if thread == 0:
+                total[i] = shared[0]
+            cuda.syncthreads()
+
+    @cuda.jit
     def softmax(activation, bias, totals, mean):
         shared = cuda.shared.array(BLOCK, dtype)
         thread = cuda.threadIdx.x
@@ -267,6 +299,7 @@ def _build(dtype, exponential, logistic, box_muller):
         sigmoid=sigmoid,
         bernoulli=bernoulli,
         gaussian=gaussian,
+        softplus=softplus,
         softmax=softmax,
         multinomial=multinomial,
         binomial=binomial,
@@ -274,8 +307,8 @@ def _build(dtype, exponential, logistic, box_muller):
 
 
 KERNELS = {
-    "float32": _build(float32, exponential32, logistic32, box_muller32),
-    "float64": _build(float64, exponential64, logistic64, box_muller64),
+    "float32": _build(float32, exponential32, logistic32, softplus32, box_muller32),
+    "float64": _build(float64, exponential64, logistic64, softplus64, box_muller64),
 }
 
 
