@@ -259,7 +259,6 @@ def memory(n_passes=2):
             "chains, MB": chains / 1e6,
             "peak beside the data, MB": peak / 1e6,
             "peak / parameters": peak / parameters,
-            "(peak - 3 chains) / parameters": (peak - 3 * chains) / parameters,
         }
 
 

@@ -26,6 +26,7 @@ def test_against_numpy(dtype, shape):
     kept = given[0].copy()
     moved = ascent.ascend(*given)
     tolerance = 1e-5 if dtype == np.float32 else 1e-13
+    assert moved is given[2]
     assert moved.dtype == given[1].dtype == dtype
     np.testing.assert_allclose(given[1], expected, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(moved, weights + expected, rtol=tolerance, atol=tolerance)
@@ -38,7 +39,7 @@ def test_threads_and_layout_change_nothing(monkeypatch):
         monkeypatch.setattr(threads, "GRAIN", grain)
         monkeypatch.setattr(threads, "n_threads", lambda: 3)
         weights, velocity, positive, negative, *more = problem(101, 37, np.float32)
-        moved = ascent.ascend(layout(weights), velocity, layout(positive), negative, *more)
+        moved = ascent.ascend(layout(weights), velocity, positive, layout(negative), *more)
         results.append((moved, velocity))
     for moved, velocity in results[1:]:
         np.testing.assert_array_equal(moved, results[0][0])
@@ -50,6 +51,6 @@ def test_what_cannot_be_changed_in_place_is_refused():
     with pytest.raises(ValueError, match="C-contiguous"):
         ascent.ascend(weights, np.asfortranarray(velocity), positive, negative, *more)
     with pytest.raises(ValueError, match="one shape"):
-        ascent.ascend(weights, velocity, positive[:, :5], negative, *more)
+        ascent.ascend(weights, velocity, positive, negative[:, :5], *more)
     with pytest.raises(ValueError, match="shape"):
         ascent.ascend(weights, velocity, positive, negative, more[1], *more[1:])

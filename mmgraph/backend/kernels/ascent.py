@@ -15,7 +15,7 @@ _loop = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 
 
 def ascend(weights, velocity, positive, negative, lower, upper, rates, moment, decay):
-    """Advance the velocity in place and return the weights moved by it.
+    """Advance the velocity in place and return the weights moved by it, in place of `positive`.
 
     With (c0, d0) = `lower`, (c1, d1) = `upper` and (a, b) = `rates`, the velocity becomes
 
@@ -24,8 +24,8 @@ def ascend(weights, velocity, positive, negative, lower, upper, rates, moment, d
     Parameters
     ----------
     weights, velocity, positive, negative : ndarray of shape (n, m), float32 or float64
-        Positive and negative are the products of the statistics of data and of chains. The velocity
-        is C-contiguous.
+        Positive and negative are the products of the statistics of data and of chains. Those that
+        change, velocity and positive, are C-contiguous.
     lower, upper : pairs of array-like of shape (n,) and (m,)
         Offsets of a layer, and the rate times the difference of its means.
     rates : pair of float
@@ -39,21 +39,20 @@ def ascend(weights, velocity, positive, negative, lower, upper, rates, moment, d
         np, weights, velocity, positive, negative, lower, upper, (*rates, moment, decay)
     )
     over_rows(_ascend, (*matrices, *low), *up, *factors, n_entries=weights.size)
-    return matrices[-1]
+    return positive
 
 
 def arrange(xp, weights, velocity, positive, negative, lower, upper, factors):
-    """Return the arguments of a loop, checked: matrices (the last is new), vectors, factors."""
-    matrices = [operands(xp, array)[0] for array in (weights, positive, negative)]
+    """Return the arguments of a loop, checked: matrices, vectors by row and by column, factors."""
+    (weights,), (negative,) = operands(xp, weights), operands(xp, negative)
     n, m = weights.shape
-    if any(array.shape != (n, m) or array.dtype != weights.dtype for array in matrices):
-        raise ValueError("weights, positive and negative must have one shape and dtype.")
-    outputs(xp, velocity, (n, m), weights.dtype, 1)
-    matrices[1:1] = [velocity]
-    (new,) = outputs(xp, None, (n, m), weights.dtype, 1)
+    if negative.shape != (n, m) or negative.dtype != weights.dtype:
+        raise ValueError("weights and negative must have one shape and dtype.")
+    velocity, positive = outputs(xp, (velocity, positive), (n, m), weights.dtype, 2)
     low = [vector(xp, values, n, weights.dtype) for values in lower]
     up = [vector(xp, values, m, weights.dtype) for values in upper]
-    return [*matrices, new], low, up, [weights.dtype.type(factor) for factor in factors]
+    factors = [weights.dtype.type(factor) for factor in factors]
+    return (weights, velocity, positive, negative), low, up, factors
 
 
 @_scalar
@@ -63,12 +62,12 @@ def advance(w, v, p, n, outer, a, b, moment, decay):
 
 
 @_loop
-def _ascend(weights, velocity, positive, negative, new, c0, d0, c1, d1, a, b, moment, decay):
+def _ascend(weights, velocity, positive, negative, c0, d0, c1, d1, a, b, moment, decay):
     columns = len(c1)
     for i in range(len(weights)):
-        w, v, p, n, moved = weights[i], velocity[i], positive[i], negative[i], new[i]
+        w, v, p, n = weights[i], velocity[i], positive[i], negative[i]
         c, d = c0[i], d0[i]
         for j in range(columns):
             outer = c * d1[j] + d * c1[j]
             v[j] = advance(w[j], v[j], p[j], n[j], outer, a, b, moment, decay)
-            moved[j] = w[j] + v[j]
+            p[j] = w[j] + v[j]

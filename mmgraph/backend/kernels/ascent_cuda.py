@@ -11,18 +11,18 @@ from .launch import per_counter
 
 
 def ascend(weights, velocity, positive, negative, lower, upper, rates, moment, decay):
-    """Advance the velocity in place and return the weights moved by it; see `ascent.ascend`."""
+    """Advance the velocity and return the weights moved by it; see `ascent.ascend`."""
     matrices, low, up, factors = arrange(
         namespace(weights),
         *(weights, velocity, positive, negative, lower, upper),
         (*rates, moment, decay),
     )
     per_counter(_ascend, weights.shape, *matrices, *low, *up, *factors)
-    return matrices[-1]
+    return positive
 
 
 @cuda.jit
-def _ascend(weights, velocity, positive, negative, new, c0, d0, c1, d1, a, b, moment, decay):
+def _ascend(weights, velocity, positive, negative, c0, d0, c1, d1, a, b, moment, decay):
     c, first = cuda.grid(2)
     columns = weights.shape[1]
     quarter = (columns + 3) // 4
@@ -33,4 +33,4 @@ def _ascend(weights, velocity, positive, negative, new, c0, d0, c1, d1, a, b, mo
                 outer = c0[i] * d1[j] + d0[i] * c1[j]
                 v = advance(w, v, p, n, outer, a, b, moment, decay)
                 velocity[i, j] = v
-                new[i, j] = w + v
+                positive[i, j] = w + v
