@@ -159,16 +159,34 @@ class Boltzmann:
             },
         )
 
-    def activation(self, states, layer):
-        """Input of a layer from its neighbours, shape (n_rows, size), without its bias."""
+    def activation(self, states, layer, known=None):
+        """Input of a layer from its neighbours, shape (n_rows, size), without its bias.
+
+        `known` has the parts that need not be computed, by edge and layer.
+        """
         total = None
         for e, other, upper in self.neighbours[layer]:
-            part = states[other] @ (self.weights[e] if upper else self.weights[e].T)
-            gain = self.gains[e][not upper]
-            if gain != 1:
-                part = gain * part
+            part = known.get((e, layer)) if known else None
+            if part is None:
+                part = self._input(states[other], e, upper)
             total = part if total is None else total + part
         return total
+
+    def _input(self, values, edge, upper):
+        """What comes along an edge from `values` to its upper layer, or to its lower."""
+        part = values @ (self.weights[edge] if upper else self.weights[edge].T)
+        gain = self.gains[edge][not upper]
+        return part if gain == 1 else gain * part
+
+    def inputs_of_clamped(self, state):
+        """What the layers that are clamped in all rows send to the others, by edge and layer."""
+        return {
+            (e, layer): self._input(state.values[other], e, upper)
+            for layer in range(self.n_layers)
+            if state.free[layer] is not False
+            for e, other, upper in self.neighbours[layer]
+            if state.free[other] is False
+        }
 
     def encode(self, layer, x):
         """Data of a visible layer as statistic, in the machine's precision.
@@ -394,7 +412,7 @@ def _choose(log_weights, u):
     return xp.minimum(chosen, log_weights.shape[1] - 1)
 
 
-def sweep(model, state, update):
+def sweep(model, state, update, known=None):
     """Update every free layer once, one colour after the other.
 
     Parameters
@@ -404,10 +422,12 @@ def sweep(model, state, update):
         Changed in place (its lists, not its arrays).
     update : callable (layer, activation, bias, total) -> ndarray
         New statistic of a layer.
+    known : dict, optional
+        What clamped layers send: computed once for many sweeps.
     """
     for layer in itertools.chain(*model.colours):
         if state.free[layer] is not False:
-            activation = model.activation(state.values, layer)
+            activation = model.activation(state.values, layer, known)
             new = update(layer, activation, model.biases[layer], state.totals[layer])
             state.values[layer] = state.replaced(layer, new)
 
@@ -450,11 +470,11 @@ def mean_field(model, state, *, max_sweeps=50, tol=1e-4):
             change = max(change, float(abs(mean - state.values[layer]).max(initial=0.0)))
         return mean
 
-    n_sweeps = 0
+    n_sweeps, known = 0, model.inputs_of_clamped(state)
     while n_sweeps < max_sweeps:
         n_sweeps += 1
         change = 0.0
-        sweep(model, state, update)
+        sweep(model, state, update, known)
         if once or change < tol:
             break
     etas = [None if pair is None else pair[0] + pair[1] for pair in etas]
@@ -484,6 +504,7 @@ def gibbs(model, state, n_sweeps, noise, *, visit=None):
     """
     state = state._replace(values=list(state.values))
     means = [None] * model.n_layers
+    known = model.inputs_of_clamped(state)
     for step in range(n_sweeps):
         here = noise._replace(step=noise.step + step)
 
@@ -492,7 +513,7 @@ def gibbs(model, state, n_sweeps, noise, *, visit=None):
             means[layer], draw = model.units[layer].draw(activation, bias, at, total)
             return draw
 
-        sweep(model, state, update)
+        sweep(model, state, update, known)
         if visit is not None:
             visit(means)
     return state, means
