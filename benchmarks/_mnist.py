@@ -1,0 +1,146 @@
+"""What the likelihood records on MNIST share."""
+
+import json
+import platform
+import time
+import warnings
+
+import numpy as np
+import scipy
+import sklearn
+from sklearn.exceptions import ConvergenceWarning
+
+import mmgraph as mg
+from mmgraph.backend.random import key
+from mmgraph.engine.likelihood import log_density, log_partition
+
+TEST = 10_000  # seed of the binarisation of what is scored; no training pass has it
+SAVE_EVERY = 5  # passes
+AT_ONCE = 1000  # rows that are scored together
+
+
+def images(subset="train"):
+    """The images as bytes, shape (n, 784)."""
+    return mg.datasets.fetch_mnist(subset=subset).data
+
+
+def binarised(data, seed):
+    """Each pixel on with the probability of its intensity, byte / 255; float32 rows of 0 and 1."""
+    drawn = np.random.default_rng(seed).integers(0, 255, data.shape, dtype=np.uint8)
+    return (drawn < data).astype(np.float32)
+
+
+def thresholded(data):
+    """Each pixel on from half intensity; float32 rows of 0 and 1."""
+    return (data >= 128).astype(np.float32)
+
+
+def unnormalised(model, X):
+    """Mean log-density of rows without log Z: exact of an RBM, a lower bound of a deep machine."""
+    total = 0.0
+    for start in range(0, len(X), AT_ONCE):
+        x = X[start : start + AT_ONCE]
+        present = {0: np.ones(len(x), bool)}
+        found = log_density(model, {0: x}, present, len(x), lambda totals: np.zeros(len(totals)))
+        total += found.sum()
+    return total / len(X)
+
+
+def partition(model, seed=0, *, n_chains=100, n_temperatures=1000):
+    """Log Z in both directions, without the warning: the tables show how far they differ."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        (found,) = log_partition(
+            model, [{}], key(seed), n_chains=n_chains, n_temperatures=n_temperatures
+        )
+    return found
+
+
+def course(estimator, data, epochs, path=None):
+    """Train, a pass at a time over newly binarised images, at a rate that falls linearly to zero.
+
+    With a path the estimator is kept there every few passes, and what is there is gone on from.
+
+    Yields
+    ------
+    The estimator after each pass; its `cpu_seconds_` are those of training alone.
+    """
+    if path and path.exists():
+        estimator = mg.load(path)
+    else:
+        estimator.cpu_seconds_, estimator.first_rate_ = 0.0, estimator.learning_rate
+    seed, rate = estimator.random_state, estimator.first_rate_
+    for epoch in range(getattr(estimator, "n_iter_", 0), epochs):
+        start = time.process_time()
+        estimator.set_params(learning_rate=rate * (1 - epoch / epochs))
+        estimator.partial_fit(binarised(data, [seed, epoch]))
+        estimator.cpu_seconds_ += time.process_time() - start
+        if path and (epoch % SAVE_EVERY == SAVE_EVERY - 1 or epoch == epochs - 1):
+            mg.save(estimator, path)
+        yield estimator
+    yield estimator
+
+
+def measure(estimator, train, test, **effort):
+    """Log-likelihood (of a deep machine: its lower bound) and log Z of a fitted estimator."""
+    start = time.process_time()
+    model = estimator.model_
+    found = partition(model, **effort)
+    level, own = unnormalised(model, test), unnormalised(model, train)
+    return {
+        "seed": estimator.random_state,
+        "passes": estimator.n_iter_,
+        "fit CPU-s": round(estimator.cpu_seconds_),
+        "test": level - found.value,
+        "test, by forward": level - found.forward,
+        "test, by reverse": level - found.reverse,
+        "training": own - found.value,
+        "log Z": found.value,
+        "forward": found.forward,
+        "reverse": found.reverse,
+        "ESS": found.effective_sample_size,
+        "log Z CPU-s": round(time.process_time() - start),
+    }
+
+
+def write(folder, name, results, settings):
+    """The table of some results, and the numbers as JSON."""
+    text = f"{table(results)}\n{versions()}\n"
+    print(text)
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.rst").write_text(text, encoding="utf-8")
+        record = {"settings": settings, "machine": versions(), "runs": results}
+        (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def table(rows, heads=None):
+    """Dicts as a reStructuredText list-table; `heads` names the columns, by default all."""
+    heads = heads or list(rows[0])
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in [dict(zip(heads, heads, strict=True)), *rows]:
+        for i, head in enumerate(heads):
+            mark = "- " if i else "* - "
+            lines.append(f"   {'  ' if i else ''}{mark}{_cell(row.get(head, ''))}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value):
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def versions(*more):
+    """Processor and versions, as a sentence for under a table."""
+    parts = [f"Python {platform.python_version()}", f"NumPy {np.__version__}"]
+    parts += [f"SciPy {scipy.__version__}", f"scikit-learn {sklearn.__version__}", *more]
+    return f"{processor()}, one thread; mmgraph {mg.__version__}, {', '.join(parts)}."
+
+
+def processor():
+    """Name of the processor, where the system tells."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if "model name" in line]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
