@@ -25,10 +25,10 @@ SETTINGS = {
     "momentum": 0.5,
     "batch_size": 100,
     "n_chains": 100,
-    "n_gibbs": 1,
-    "mean_field_sweeps": 10,
+    "n_gibbs": 5,
+    "mean_field_sweeps": 5,
 }
-EPOCHS = 120
+EPOCHS = 36
 
 
 def main(argv=None):

@@ -24,9 +24,9 @@ SETTINGS = {
     "momentum": 0.5,
     "batch_size": 100,
     "n_chains": 100,
-    "n_gibbs": 1,
+    "n_gibbs": 3,
 }
-EPOCHS = 150
+EPOCHS = 88
 
 
 def main(argv=None):
