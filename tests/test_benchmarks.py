@@ -1,0 +1,53 @@
+"""What the benchmarks compute by themselves."""
+
+import numpy as np
+
+import mmgraph as mg
+from benchmarks._mnist import binarised, measure, table
+from benchmarks.mnist_small import HIDDEN, fit_mmgraph, machine, score
+
+
+def images(n=200, width=12):
+    x = np.random.default_rng(0).integers(0, 256, (n, width), dtype=np.uint8)
+    x[:, 0], x[:, 1] = 0, 255
+    return x
+
+
+def test_pixels_are_on_with_the_probability_of_their_intensity():
+    data = np.repeat(np.array([[0, 51, 204, 255]], np.uint8), 20_000, axis=0)
+    drawn = binarised(data, 0)
+    assert drawn.dtype == np.float32
+    np.testing.assert_allclose(drawn.mean(axis=0), [0, 0.2, 0.8, 1], atol=0.01)
+    assert (drawn[:, [0, 3]] == [0, 1]).all()
+    assert (drawn == binarised(data, 0)).all()
+    assert (drawn != binarised(data, [0, 1])).any()
+
+
+def test_score_of_foreign_parameters_is_the_exact_log_likelihood():
+    x = binarised(images(), 0)
+    rbm = mg.RBM(HIDDEN, max_iter=2, random_state=0).fit(x)
+    arrays = (rbm.model_.weights[0], *rbm.model_.biases)
+    found = score(arrays, machine(x, 1)[0], x)
+    np.testing.assert_allclose(found, rbm.score_samples(x).mean(), rtol=1e-5)
+
+
+def test_a_budget_is_kept():
+    x = binarised(images(), 0)
+    model, seconds = fit_mmgraph(x, 0, 0.3, falling=True, batch_size=100)
+    assert 0 <= seconds <= 0.3
+    assert np.isfinite(model.weights[0]).all()
+
+
+def test_measured_likelihoods_bracket():
+    x = binarised(images(), 0)
+    rbm = mg.RBM(HIDDEN, max_iter=2, random_state=0).fit(x)
+    rbm.cpu_seconds_ = 1.0
+    found = measure(rbm, x, x, n_chains=10, n_temperatures=10)
+    np.testing.assert_allclose(found["test"], rbm.score_samples(x).mean(), rtol=1e-5)
+    assert found["test"] == found["test, by reverse"] == found["training"]
+
+
+def test_table_has_a_row_each():
+    text = table([{"a": 1.234, "b": "x"}, {"a": 2.0, "b": ""}])
+    assert text.count("* -") == 3
+    assert "1.23" in text
