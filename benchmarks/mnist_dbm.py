@@ -28,7 +28,7 @@ SETTINGS = {
     "n_gibbs": 5,
     "mean_field_sweeps": 5,
 }
-EPOCHS = 28
+EPOCHS = 23
 
 
 def main(argv=None):
