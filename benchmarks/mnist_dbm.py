@@ -28,7 +28,7 @@ SETTINGS = {
     "n_gibbs": 5,
     "mean_field_sweeps": 5,
 }
-EPOCHS = 23
+EPOCHS = 22
 
 
 def main(argv=None):
