@@ -1,9 +1,11 @@
 """What the likelihood records on MNIST share."""
 
+import argparse
 import json
 import platform
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import scipy
@@ -54,6 +56,50 @@ def partition(model, seed=0, *, n_chains=100, n_temperatures=1000):
             model, [{}], key(seed), n_chains=n_chains, n_temperatures=n_temperatures
         )
     return found
+
+
+def record(name, kind, settings, epochs, description, argv=None):
+    """Run the command line of a record: train, measure and write the table.
+
+    Parameters
+    ----------
+    name : str
+        Of the command and its files.
+    kind : class
+        The estimator.
+    settings : dict
+        Its parameters.
+    epochs : int
+        Passes over the training images.
+    description : str
+        The command's docstring.
+    argv : list of str, optional
+    """
+    parser = argparse.ArgumentParser(description=description.split("\n\n")[0])
+    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--validation", action="store_true")
+    parser.add_argument("--n-chains", type=int, default=100, help="of the annealing")
+    parser.add_argument("--n-temperatures", type=int, default=10_000)
+    parser.add_argument("--folder", type=Path, help="where the state of training is kept")
+    parser.add_argument("--out", type=Path, help="folder for the table and the numbers")
+    options = parser.parse_args(argv)
+    data, results = images(), []
+    test = binarised(images("test"), TEST)
+    if options.validation:
+        data, test = data[:50_000], binarised(data[50_000:], TEST)
+    train = binarised(data[:10_000], TEST)
+    effort = {"n_chains": options.n_chains, "n_temperatures": options.n_temperatures}
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
+    for seed in options.seeds:
+        path = options.folder and options.folder / f"{name}_{seed}.mmgraph"
+        for model in course(kind(random_state=seed, **settings), data, options.epochs, path):
+            if model.n_iter_ % SAVE_EVERY == 0:
+                print(f"seed {seed}, pass {model.n_iter_}, {model.cpu_seconds_:.0f} s", flush=True)
+        results.append(measure(model, train, test, **effort))
+        print(json.dumps(results[-1]), flush=True)
+    write(options.out, name, results, {**settings, "passes": options.epochs, "annealing": effort})
 
 
 def course(estimator, data, epochs, path=None):
