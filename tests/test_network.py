@@ -29,7 +29,7 @@ from mmgraph.engine.units import (
     Rectified,
     ReplicatedSoftmax,
 )
-from mmgraph.engine.unrolling import classifier, evidence, pretrain
+from mmgraph.engine.unrolling import classifier, evidence, stack_of
 
 RNG = np.random.default_rng(0)
 N = 7
@@ -386,7 +386,7 @@ def test_stacked_machines():
     )
     sizes, edges = [2, 3, 4, 5], [(0, 2), (2, 3), (1, 3)]
     settings = learning.Settings(batch_size=20, max_epochs=60)
-    stack = pretrain(marginals, sizes, edges, data, np.arange(300), settings, key(0))
+    stack = stack_of(marginals, sizes, edges, data, np.arange(300), settings, key(0))
     assert [w.shape for w in stack.up] == [(2, 4), (4, 5), (3, 5)]
     assert [w.shape for w in stack.down] == [(4, 2), (5, 4), (5, 3)]
     assert set(stack.hidden) == {2, 3}

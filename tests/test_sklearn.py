@@ -385,7 +385,8 @@ def test_early_stopping_keeps_the_best_epoch(kind):
 @boltzmann
 def test_history(kind):
     model = small(kind).fit(X)
-    assert set(model.history_) == {"epoch", "learning_rate", "weight_norm", "reconstruction"}
+    course = {"epoch", "learning_rate", "weight_norm", "reconstruction"}
+    assert set(model.history_) == course | {"rhat", "effective_sample_size"}
     assert {len(values) for values in model.history_.values()} == {3}
     assert model.n_iter_ == 3
 

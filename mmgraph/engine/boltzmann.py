@@ -96,6 +96,11 @@ class Boltzmann:
         return self.biases[0].dtype
 
     @property
+    def device(self):
+        """Where the arrays are, "cpu" or "cuda"."""
+        return "cpu" if namespace(self.biases[0]) is np else "cuda"
+
+    @property
     def n_multiplications(self):
         """Multiplications of a row with the largest weight matrix."""
         return max(w.size for w in self.weights)

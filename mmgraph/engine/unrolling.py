@@ -5,13 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backend.arrays import to_numpy
-from ..backend.random import derive
-from .learning import Data, construct, learn
 from .network import connect
-from .units import Bernoulli, Categorical
+from .pretraining import levels
+from .units import Categorical
 
-__all__ = ["Stack", "classifier", "evidence", "pretrain", "seen_from_below"]
+__all__ = ["Stack", "classifier", "evidence", "seen_from_below", "stack_of"]
 
 
 def seen_from_below(model):
@@ -117,10 +115,8 @@ class Stack(NamedTuple):
     visible: dict
 
 
-def pretrain(marginals, sizes, edges, data, rows, settings, key):
+def stack_of(marginals, sizes, edges, data, rows, settings, key):
     """Fit a restricted Boltzmann machine to each hidden layer and the layers that it stands on.
-
-    One after the other, from the data up: a machine's data are the hidden means of those below it.
 
     Parameters
     ----------
@@ -146,50 +142,15 @@ def pretrain(marginals, sizes, edges, data, rows, settings, key):
     Hinton & Salakhutdinov (2006). Reducing the dimensionality of data with neural networks.
     Science 313, 504-507.
     """
-    n_visible = marginals.n_visible
-    kinds = [*marginals.units, *[Bernoulli()] * (len(sizes) - n_visible)]
-    blocks, present = list(data.blocks), list(data.present)
     stack = Stack([None] * len(edges), [None] * len(edges), {}, {})
-    for layer in range(n_visible, len(sizes)):
-        joins = [e for e, (_, upper) in enumerate(edges) if upper == layer]
-        below = [edges[e][0] for e in joins]
-        n = len(below)
-        part = Data([blocks[k] for k in below], [present[k] for k in below])
-        showing = np.any(part.present, axis=0)
-        some = rows[showing[rows]]
-        machine = construct(
-            [*map(str, below), "hidden"],
-            [*(kinds[k] for k in below), Bernoulli()],
-            n,
-            [*(sizes[k] for k in below), sizes[layer]],
-            [(i, n) for i in range(n)],
-            part.take(some),
-            derive(key, layer),
-            dtype=marginals.dtype,
-        )
-        for epoch in learn(machine, part, settings, derive(key, layer), rows=some):
-            machine = epoch.model
-        stack.hidden[layer] = machine.biases[n]
-        for i, (e, k) in enumerate(zip(joins, below, strict=True)):
+    for level in levels(marginals.units, sizes, edges, data, rows, settings, key, like=marginals):
+        machine = level.machine
+        stack.hidden[level.layer] = machine.biases[-1]
+        for i, (e, k) in enumerate(zip(level.joins, level.lowers, strict=True)):
             ratio = np.ones(1, marginals.dtype)
             if machine.scales[i] is not None:  # the machine has learnt a scale of its own
                 ratio = (marginals.scales[k] / machine.scales[i]).astype(marginals.dtype)
             stack.up[e] = machine.weights[i] * ratio[:, None]
             stack.down[e] = np.ascontiguousarray((machine.weights[i] / ratio[:, None]).T)
             stack.visible[k] = machine.biases[i] / ratio
-        on_top = all(lower != layer for lower, _ in edges)
-        blocks.append(None if on_top else _means(machine, part))
-        present.append(showing)
     return stack
-
-
-def _means(machine, part, at_once=4096):
-    """Hidden means of a machine with one visible layer; 0 in the rows that lack it."""
-    means = np.zeros((part.n_rows, len(machine.biases[-1])), machine.dtype)
-    showing = np.flatnonzero(part.present[0])
-    for start in range(0, len(showing), at_once):
-        rows = showing[start : start + at_once]
-        shown, _ = part.batch(machine, rows)
-        activation = shown[0] @ machine.weights[0]
-        means[rows] = to_numpy(machine.units[-1].mean(activation, machine.biases[-1]))
-    return means

@@ -14,7 +14,7 @@ from ..engine.boltzmann import begin
 from ..engine.learning import construct
 from ..engine.network import forward
 from ..engine.units import Noise
-from ..engine.unrolling import pretrain
+from ..engine.unrolling import stack_of
 from .dbm import MultimodalDBM
 from .machine import CHAINS_AT_ONCE, DRAW_SHIFT, _chunks, _empty_blocks
 from .network import NetworkEstimator
@@ -249,7 +249,7 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
             marginals, [*names, *hidden], sizes, edges, activation, data, rows, key
         )
         if self.init == "rbm" and last is None:
-            stack = pretrain(marginals, sizes, edges, data, rows, self._init_settings(), key)
+            stack = stack_of(marginals, sizes, edges, data, rows, self._init_settings(), key)
             start = engine.start_from(start, stack)
 
         def loss(network, rows):

@@ -526,10 +526,10 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         )
         return model.to(resolve_device(self.device))
 
-    def _level(self, epochs, name):
+    def _level(self, epochs, layer):
         """The epochs of a level of pretraining, with their progress."""
         total = self.pretrain_iter
-        return tqdm(epochs, f"pretraining {name}", total, disable=not self.verbose)
+        return tqdm(epochs, f"pretraining layer {layer}", total, disable=not self.verbose)
 
     def _split(self, rows, key):
         n = max(1, round(self.validation_fraction * len(rows)))

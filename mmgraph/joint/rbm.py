@@ -51,7 +51,8 @@ class RBM(BoltzmannEstimator):
     >>> X = np.random.default_rng(0).integers(0, 2, (100, 6)).astype(float)
     >>> X[:, 3:] = X[:, :3]
     >>> X, modalities = mg.pack(left=X[:, :3], right=X[:, 3:])
-    >>> rbm = mg.RBM(16, modalities=modalities, learning_rate=0.2, max_iter=300, random_state=0)
+    >>> rbm = mg.RBM(16, modalities=modalities, learning_rate=0.2, max_iter=300,
+    ...              negative_phase="tempering", random_state=0)
     >>> rbm.fit(X).generate(X[:2], "right").round() == X[:2, 3:]
     array([[ True,  True,  True],
            [ True,  True,  True]])
