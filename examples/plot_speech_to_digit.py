@@ -34,8 +34,9 @@ if speech is not None:
 
 # %%
 # The speaker theo is held out, and a fifth of the pictures. Training pairs join a random recording
-# with a random picture of the same digit. (The learning rate was chosen with lucas held out
-# instead.)
+# with a random picture of the same digit. What is learnt is either from the other
+# (``objective="multi_prediction"``), in few passes: speakers are few, and a model that goes on
+# learning learns these ones by heart. (The settings were chosen on lucas and nicolas.)
 
 if speech is not None:
     heard = speech.speaker != "theo"
@@ -55,9 +56,10 @@ if speech is not None:
         joint=256,
         units={"audio": "gaussian", "image": Binomial(16)},
         modalities=modalities,
+        objective="multi_prediction",
         learning_rate=0.02,
         batch_size=50,
-        max_iter=20,
+        max_iter=6,
         random_state=0,
     ).fit(X)
 
