@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 import mmgraph as mg
 
-BUDGETS = 2, 8  # CPU-seconds
+BUDGETS = (3,)  # CPU-seconds
 METHODS = {
     "CD-1": {"negative_phase": "cd"},
     "CD-5": {"negative_phase": "cd", "n_gibbs": 5},
