@@ -271,6 +271,24 @@ class DBMClassifier(ClassifierMixin, NetworkEstimator):
         eta = self._natural(X)
         return self.classes_[eta.argmax(axis=1)]
 
+    def score(self, X, y, sample_weight=None):
+        """Share of rows whose class is predicted rightly.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Rows that may lack some modalities.
+        y : array-like of shape (n_rows,)
+            Their classes.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+        """
+        return super().score(X, y, sample_weight)
+
     def _natural(self, X):
         """Natural parameters of the classes, shape (n_rows, n_classes)."""
         views = self._check(X)

@@ -30,11 +30,11 @@ negative_phase : {"pcd", "cd", "tempering"}, default="pcd"
     start at the data at every step (contrastive divergence), or go on and swap states with chains
     at higher temperatures (parallel tempering), which costs `n_temperatures` times as much and
     mixes better. Multi-prediction always infers from the data.
-n_temperatures : int, default=10
-    Inverse temperatures of ``"tempering"``, equally spaced from 1 to 0.
 n_chains : int, default=100
     Number of chains. With ``"cd"``, where a step has one for each row of its batch, the number that
-    is left at the end for generation.
+    is left at the end for generation; with ``"tempering"`` the number at each temperature.
+n_temperatures : int, default=10
+    Inverse temperatures of ``"tempering"``, equally spaced from 1 to 0.
 n_gibbs : int, default=1
     Gibbs sweeps of the chains a step: the k of CD-k.
 centered : bool, default=True
