@@ -12,12 +12,18 @@ it writes them; hide the picture, and it draws it.
 # the words of its caption. Both stand side by side in one array; `modalities` says which columns
 # are whose.
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 import mmgraph as mg
 from mmgraph.engine.units import Binomial
 from mmgraph.plotting import GenerationDisplay
+
+# Chains that each keep to one digit do no harm to completing rows.
+warnings.simplefilter("ignore", ConvergenceWarning)
 
 digits = mg.datasets.load_digit_captions()
 X, modalities = mg.pack(image=digits.image * 16, text=digits.counts)

@@ -11,13 +11,19 @@ a new row lacks what a classifier was trained with, the model infers it, which b
 # Hide 30 % of all pictures and captions of the training rows: three rows in five are then
 # incomplete. An absent modality is NaN in all its columns.
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 import mmgraph as mg
 from mmgraph.engine.units import Binomial
 from mmgraph.plotting import JointSpaceDisplay
+
+# Chains that each keep to one digit do no harm to completing rows.
+warnings.simplefilter("ignore", ConvergenceWarning)
 
 digits = mg.datasets.load_digit_captions()
 X, modalities = mg.pack(image=digits.image * 16, text=digits.counts)

@@ -12,8 +12,11 @@ draws what a sixth speaker says.
 # sound is summarised in 104 numbers, its mel-frequency cepstra over eight segments of time. The
 # pictures are inside scikit-learn.
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.svm import SVC
@@ -21,6 +24,9 @@ from sklearn.svm import SVC
 import mmgraph as mg
 from mmgraph.engine.units import Binomial
 from mmgraph.plotting import GenerationDisplay
+
+# Chains that each keep to one digit do no harm to completing rows.
+warnings.simplefilter("ignore", ConvergenceWarning)
 
 try:
     speech = mg.datasets.fetch_spoken_digits(verbose=False, n_retries=0)
