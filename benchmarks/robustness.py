@@ -20,21 +20,10 @@ from threadpoolctl import threadpool_limits
 
 import mmgraph as mg
 
+from ._binary import data_sets, table
+
 RATES = 0.005, 0.015, 0.05, 0.15, 0.5, 1.5, 5.0
 BATCHES = 10, 20, 100
-
-
-def data_sets():
-    """Training and test rows by name; MNIST where it is there."""
-    digits = mg.datasets.load_digit_captions()
-    binary = (digits.image >= 0.5).astype(float)
-    sets = {"digits": (binary[digits.train], binary[digits.test])}
-    try:
-        train, test = (mg.datasets.fetch_mnist(subset=s, verbose=False) for s in ("train", "test"))
-        sets["MNIST"] = (train.data[:1000] >= 128).astype(float), (test.data >= 128).astype(float)
-    except OSError as error:
-        print(f"MNIST is left out: {error}")
-    return sets
 
 
 def independent(train, test):
@@ -47,7 +36,7 @@ def run(seeds, done=()):
     """One record a fit."""
     results = list(done)
     known = {(r["data"], r["learning_rate"], r["batch_size"], r["seed"]) for r in results}
-    for data, (train, test) in data_sets().items():
+    for data, (train, test) in data_sets(1000).items():
         floor = independent(train, test)
         for rate, batch, seed in itertools.product(RATES, BATCHES, range(seeds)):
             if (data, rate, batch, seed) in known:
@@ -64,24 +53,20 @@ def run(seeds, done=()):
             yield results
 
 
-def table(results):
-    """Mean over the seeds and worst seed, as a reStructuredText list-table."""
-    sets = list(dict.fromkeys(r["data"] for r in results))
-    columns = list(itertools.product(sets, BATCHES))
-    lines = [".. list-table::", "   :header-rows: 1", "", "   * - learning rate"]
-    lines += [f"     - {data}, batches of {batch}" for data, batch in columns]
-    for rate in RATES:
-        lines.append(f"   * - {rate:g}")
-        for data, batch in columns:
-            values = [
-                r["log-likelihood"]
-                for r in results
-                if (r["data"], r["learning_rate"], r["batch_size"]) == (data, rate, batch)
-            ]
-            lines.append(
-                f"     - {np.mean(values):.2f} (worst {min(values):.2f})" if values else "     -"
-            )
-    return "\n".join(lines) + "\n"
+def report(results):
+    """Mean over the seeds and worst seed."""
+    columns = itertools.product(dict.fromkeys(r["data"] for r in results), BATCHES)
+    return table(
+        "learning rate",
+        {f"{data}, batches of {batch}": (data, batch) for data, batch in columns},
+        {f"{rate:g}": rate for rate in RATES},
+        lambda rate, column: [
+            r["log-likelihood"]
+            for r in results
+            if (r["data"], r["batch_size"], r["learning_rate"]) == (*column, rate)
+        ],
+        lambda values: f"{values.mean():.2f} (worst {values.min():.2f})",
+    )
 
 
 def main(argv=None):
@@ -98,9 +83,9 @@ def main(argv=None):
             if path:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(results, indent=1) + "\n")
-    print(table(results))
+    print(report(results))
     if path:
-        path.with_suffix(".rst").write_text(table(results), encoding="utf-8")
+        path.with_suffix(".rst").write_text(report(results), encoding="utf-8")
 
 
 if __name__ == "__main__":
