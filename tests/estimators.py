@@ -12,12 +12,26 @@ def all_estimators():
     return [kind for kind in public if isinstance(kind, type) and issubclass(kind, BaseEstimator)]
 
 
-def over(*verbs, kinds=None):
-    """Run a test on every estimator (of some) with these verbs, as its argument ``kind``."""
+def over(*verbs, having=(), family=None, kinds=None):
+    """Run a test on every estimator that fits, as its argument ``kind``.
+
+    Parameters
+    ----------
+    *verbs : str
+        Methods that it must have.
+    having : iterable of str
+        Parameters that it must have.
+    family : str, optional
+        Package of mmgraph, such as ``"joint"``, that must define it.
+    kinds : list of class, optional
+        The estimators to choose from; None: all public ones.
+    """
     chosen = [
         kind
         for kind in (all_estimators() if kinds is None else kinds)
         if all(hasattr(kind(), verb) for verb in verbs)
+        and set(having) <= kind().get_params().keys()
+        and family in (None, kind.__module__.split(".")[1])
     ]
     return pytest.mark.parametrize("kind", chosen, ids=[kind.__name__ for kind in chosen])
 

@@ -28,7 +28,8 @@ Y = np.arange(30) % 2
 ESTIMATORS = all_estimators()
 every = over()
 generative = over("generate")
-boltzmann = over("partial_fit")  # what is only about how Boltzmann machines learn
+joint = over(family="joint")  # those with unit types
+boltzmann = over("partial_fit", family="joint")  # what is only about how Boltzmann machines learn
 
 
 def small(kind=mg.MultimodalDBM, **changes):
@@ -93,7 +94,7 @@ def test_a_block_that_is_nan_in_part(kind):
     assert np.isfinite(found).all()
 
 
-@every
+@joint
 @pytest.mark.parametrize(
     ("units", "X", "message"),
     [
@@ -132,18 +133,18 @@ def test_values_that_the_units_cannot_take(kind, units, X, message):
     fails(message, lambda: small(kind, units=units).fit(X, Y))
 
 
-@generative
+@over("generate", family="joint")
 def test_one_row(kind):
     fails("'a' has zero variance: its n_samples=1", lambda: small(kind).fit(REALS[:1]))
 
 
-@generative
+@over("generate", family="joint")
 def test_a_column_that_does_not_vary_is_no_matter(kind):
     model = small(kind, units="gaussian").fit(changed(REALS, slice(None), 0, 7.0))
     assert np.isfinite(model.impute(changed(REALS, 0, slice(0, 3), np.nan))).all()
 
 
-@every
+@joint
 @pytest.mark.parametrize(
     ("units", "fit_on", "then", "message"),
     [
@@ -286,11 +287,11 @@ def test_unfitted_use(kind):
         fails(message, call, NotFittedError)
     if hasattr(model, "get_feature_names_out"):
         fails("not fitted", model.get_feature_names_out, NotFittedError)
-    if hasattr(model, "partial_fit"):
+    if kind.__module__.startswith("mmgraph.joint") and hasattr(model, "partial_fit"):
         fails("not fitted", lambda: model.model_, NotFittedError)
 
 
-@every
+@joint
 def test_a_fit_that_failed_leaves_the_model_unfitted(kind):
     model = small(kind, units="nope")
     with pytest.raises(ValueError, match="nope"):

@@ -1,0 +1,1 @@
+"""Knowledge of one modality that serves another."""

@@ -1,0 +1,1 @@
+"""Coordinated representations: one space a modality, tied by correlation or by contrast."""

@@ -1,0 +1,207 @@
+"""Mergeable moments of rows: all that the linear models need to know of the data.
+
+The statistics of a set of rows are their number, their mean and their scatter about it. Those of
+two sets are merged, or one set is taken out of another, without a look at the rows (Chan, Golub &
+LeVeque 1983), so chunks, folds and partial fits cost one pass together. Rows that miss modalities
+are kept apart by what they show (:class:`Patterns`), which loses nothing: the pairwise-complete
+covariance and the likelihood of a Gaussian both follow from there.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..backend.arrays import namespace
+
+__all__ = ["Moments", "Patterns", "gather", "merge", "of_rows", "subtract"]
+
+BLOCK_BYTES = 1 << 23  # of the rows that are centred at a time
+MIN_BLOCK = 256  # rows, so that the product outweighs the merge
+
+
+class Moments(NamedTuple):
+    """Moments of a set of rows, in float64.
+
+    Attributes
+    ----------
+    n : int
+        Number of rows.
+    mean : array of shape (n_columns,)
+        Zero where there are no rows.
+    scatter : array of shape (n_columns, n_columns)
+        Sum over the rows of the outer product of their distance to the mean with itself.
+    """
+
+    n: int
+    mean: np.ndarray
+    scatter: np.ndarray
+
+    @property
+    def covariance(self):
+        """Maximum-likelihood covariance, of shape (n_columns, n_columns)."""
+        return self.scatter / self.n
+
+    def take(self, columns):
+        """The moments of some columns, by index array or slice."""
+        return Moments(self.n, self.mean[columns], self.scatter[columns][:, columns])
+
+
+class Patterns(NamedTuple):
+    """Moments of rows that may miss modalities: one set of moments for each pattern that occurs.
+
+    Attributes
+    ----------
+    columns : dict of str to slice
+        Where each modality stands when all are side by side.
+    groups : dict of frozenset of str to Moments
+        By the modalities that the rows show, the moments of their columns, side by side in the
+        order of `columns`.
+    """
+
+    columns: Mapping
+    groups: Mapping
+
+    @property
+    def n_columns(self):
+        """Number of columns of all modalities."""
+        return max(place.stop for place in self.columns.values())
+
+    def index(self, shown):
+        """Columns of some modalities among all of them, as an index array."""
+        places = [np.arange(s.start, s.stop) for name, s in self.columns.items() if name in shown]
+        return np.concatenate(places) if places else np.arange(0)
+
+    def of(self, *names):
+        """Moments of the named modalities, side by side, over the rows that show all of them."""
+        wanted = self.index(names)
+        total = _nothing(len(wanted), self._namespace)
+        for shown, group in self.groups.items():
+            if shown.issuperset(names):
+                total = merge(total, group.take(np.searchsorted(self.index(shown), wanted)))
+        return total
+
+    @property
+    def _namespace(self):
+        return namespace(*(group.mean for group in self.groups.values()))
+
+    def merge(self, other):
+        """Those of both sets of rows."""
+        groups = dict(self.groups)
+        for shown, group in other.groups.items():
+            groups[shown] = merge(groups[shown], group) if shown in groups else group
+        return Patterns(self.columns, groups)
+
+    def subtract(self, other):
+        """Those of the rows that are not among the other's, which must be among these."""
+        groups = dict(self.groups)
+        for shown, group in other.groups.items():
+            rest = subtract(groups.pop(shown), group)
+            if rest.n:
+                groups[shown] = rest
+        return Patterns(self.columns, groups)
+
+
+def of_rows(X):
+    """Moments of rows.
+
+    Rows are taken a block at a time; each is centred before its product, which is computed in the
+    floating type of X and added up in float64. CSR rows are not densified.
+
+    Parameters
+    ----------
+    X : array or CSR array of shape (n_rows, n_columns)
+        Without NaN.
+
+    Returns
+    -------
+    Moments
+    """
+    return _of_blocks([X], X.shape[0])
+
+
+def gather(blocks, patterns):
+    """Moments of rows that may miss modalities, by pattern.
+
+    Parameters
+    ----------
+    blocks : mapping of str to array or CSR array of shape (n_rows, n_columns)
+        Columns of each modality.
+    patterns : iterable of (frozenset of str, ndarray of int)
+        The modalities that a group of rows shows, and the rows.
+
+    Returns
+    -------
+    Patterns
+    """
+    widths = [block.shape[1] for block in blocks.values()]
+    ends = np.cumsum(widths).tolist()
+    places = (slice(end - width, end) for end, width in zip(ends, widths, strict=True))
+    columns = dict(zip(blocks, places, strict=True))
+    groups = {}
+    for shown, rows in patterns:
+        if shown and len(rows):
+            parts = [block for name, block in blocks.items() if name in shown]
+            whole = len(rows) == parts[0].shape[0]
+            groups[shown] = _of_blocks(parts, len(rows), None if whole else rows)
+    return Patterns(columns, groups)
+
+
+def merge(one, two):
+    """Moments of two sets of rows together."""
+    if not one.n or not two.n:
+        return two if not one.n else one
+    n = one.n + two.n
+    step = two.mean - one.mean
+    xp = namespace(step)
+    scatter = one.scatter + two.scatter
+    scatter += xp.outer(step, step * (one.n * two.n / n))
+    return Moments(n, one.mean + step * (two.n / n), scatter)
+
+
+def subtract(whole, part):
+    """Moments of the rows of a set that are not among those of a part of it."""
+    n = whole.n - part.n
+    if n < 0:
+        raise ValueError(f"a part of {part.n} rows was taken from a set of {whole.n}.")
+    if not n:
+        return _nothing(len(whole.mean), namespace(whole.mean))
+    step = (part.mean - whole.mean) * (whole.n / n)  # from the mean of the rest to the part's
+    xp = namespace(step)
+    scatter = whole.scatter - part.scatter
+    scatter -= xp.outer(step, step * (part.n * n / whole.n))
+    return Moments(n, part.mean - step, scatter)
+
+
+def _nothing(n_columns, xp):
+    return Moments(0, xp.zeros(n_columns), xp.zeros((n_columns, n_columns)))
+
+
+def _of_blocks(parts, n_rows, rows=None):
+    """Moments of the columns of some blocks side by side, over some rows."""
+    xp = namespace(*parts)
+    width = sum(part.shape[1] for part in parts)
+    at_once = max(MIN_BLOCK, BLOCK_BYTES // (8 * max(1, width)))
+    total = _nothing(width, xp)
+    for start in range(0, n_rows, at_once):
+        stop = min(start + at_once, n_rows)
+        chosen = slice(start, stop) if rows is None else rows[start:stop]
+        total = merge(total, _of_block([part[chosen] for part in parts], xp))
+    return total
+
+
+def _of_block(parts, xp):
+    n = parts[0].shape[0]
+    if all(map(sp.issparse, parts)):
+        block = sp.hstack(parts, format="csr").astype(np.float64)
+        mean = np.asarray(block.mean(axis=0)).ravel()
+        return Moments(n, mean, (block.T @ block).toarray() - n * np.outer(mean, mean))
+    parts = [part.toarray() if sp.issparse(part) else part for part in parts]
+    block = parts[0] if len(parts) == 1 else xp.concatenate(parts, axis=1)
+    mean = block.mean(axis=0, dtype=np.float64)
+    block = block - mean.astype(block.dtype)
+    rest = block.mean(axis=0, dtype=np.float64)  # what rounding the mean left
+    scatter = (block.T @ block).astype(np.float64)
+    scatter -= n * xp.outer(rest, rest)
+    return Moments(n, mean.astype(block.dtype).astype(np.float64) + rest, scatter)
