@@ -111,7 +111,7 @@ class RepresentationMixin(TransformerMixin, ClassNamePrefixFeaturesOutMixin):
     ==================================  =============================================
     a family implements                 and gets
     ==================================  =============================================
-    ``_represent(views)``               `transform`, `fit_transform`, names out
+    ``_represent(views)``               `transform`, `fit_transform`, `embed`, names out
     ``_reconstruct(Z)``, if it can      `inverse_transform`
     ``_n_features_out``                 (the number of components, which both need)
     ==================================  =============================================
@@ -132,6 +132,34 @@ class RepresentationMixin(TransformerMixin, ClassNamePrefixFeaturesOutMixin):
         """
         views = self._check(X)
         return self._represent(views).astype(views.dtype, copy=False)
+
+    def embed(self, X, modality):
+        """Representation of each row from one of its modalities alone, whatever else it shows.
+
+        Rows of different modalities are compared in this space: it is what retrieval and zero-shot
+        classification ask an estimator for.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            NaN marks absent modalities.
+        modality : str
+            Name of the modality to look at.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_rows, n_components)
+            NaN where the row lacks the modality.
+        """
+        check_is_fitted(self)
+        self.layout_.require(modality)
+        views = self._check(X)
+        shown = views.present[modality]
+        others = [name for name in self.layout_.names if name != modality]
+        Z = np.full((views.n_rows, self._n_features_out), np.nan, views.dtype)
+        if shown.any():
+            Z[shown] = self._represent(views.take(shown).hide(*others))
+        return Z
 
     @_has("_reconstruct")
     def inverse_transform(self, Z):

@@ -195,6 +195,19 @@ def test_a_conditional_mean_does_not_depend_on_the_other_rows(kind):
     np.testing.assert_allclose(model.impute(GAPS[::-1])[::-1], model.impute(GAPS), atol=1e-5)
 
 
+@over("embed")
+def test_embed_looks_at_one_modality(kind):
+    model = small(kind, modalities=INTERLEAVED).fit(GAPS, Y)
+    alone = GAPS.copy()
+    alone[:, 1::2] = np.nan
+    shown = ~np.isnan(GAPS[:, 0])
+    Z = model.embed(GAPS, "a")
+    np.testing.assert_allclose(Z[shown], model.transform(alone)[shown], atol=1e-6)
+    assert np.isnan(Z[~shown]).all()
+    with pytest.raises(ValueError, match=r"unknown modality 'c': the modalities are \['a', 'b'\]"):
+        model.embed(X, "c")
+
+
 @every
 def test_float32_in_float32_out(kind):
     model = small(kind, modalities=INTERLEAVED).fit(GAPS.astype(np.float32), Y)
