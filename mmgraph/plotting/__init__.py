@@ -1,0 +1,20 @@
+"""Displays of fitted models, in the manner of scikit-learn.
+
+Each display computes what it shows in ``from_estimator``, keeps it in attributes, and draws it with
+``plot``, as often as wanted. Matplotlib is loaded when something is drawn.
+"""
+
+from .chains import ChainDisplay
+from .generation import GenerationDisplay, words_of
+from .joint_space import JointSpaceDisplay
+from .receptive_fields import ReceptiveFieldsDisplay
+from .training import TrainingDisplay
+
+__all__ = [
+    "ChainDisplay",
+    "GenerationDisplay",
+    "JointSpaceDisplay",
+    "ReceptiveFieldsDisplay",
+    "TrainingDisplay",
+    "words_of",
+]
