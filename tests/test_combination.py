@@ -1,0 +1,228 @@
+"""The solvers of multiple-kernel learning against generic optimisers, and their optimality."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from mmgraph.engine import combination
+from mmgraph.engine.combination import SOLVERS, Problem, support_vectors
+
+
+class Stack:
+    """A bank that holds every Gram matrix: slow, obvious."""
+
+    def __init__(self, grams):
+        self.grams = np.asarray(grams)
+        self.n_kernels, self.n_rows = self.grams.shape[:2]
+
+    def combine(self, weights):
+        return np.einsum("m,mij->ij", weights, self.grams)
+
+    def forms(self, V):
+        return np.einsum("ic,mij,jc->mc", V, self.grams, V)
+
+    def inner(self, A):
+        return np.einsum("mij,ij->m", self.grams, A)
+
+    def products(self, V):
+        return np.einsum("mij,jc->mic", self.grams, V)
+
+    def gather(self, V):
+        return np.einsum("mij,mjc->ic", self.grams, V)
+
+    def squares(self):
+        return np.einsum("mij,mjk->ik", self.grams, self.grams)
+
+    def moments(self):
+        middle = np.eye(self.n_rows) - 1 / self.n_rows
+        centred = middle @ self.grams @ middle
+        return np.einsum("mij,oij->mo", centred, centred)
+
+
+def problem(n=24, seed=0, n_classes=2, **settings):
+    """Kernels of two informative inputs at three widths, and of one that is noise."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3))
+    edges = np.quantile(X[:, 0] + 0.5 * X[:, 1], np.arange(1, n_classes) / n_classes)
+    labels = np.digitize(X[:, 0] + 0.5 * X[:, 1], edges)
+    grams = [
+        np.exp(-((X[:, [j]] - X[:, [j]].T) ** 2) / width)
+        for j in range(3)
+        for width in (0.5, 2.0, 8.0)
+    ]
+    columns = labels[:, None] if n_classes == 2 else labels[:, None] == np.arange(n_classes)
+    return Stack(grams), Problem(2.0 * columns - 1, **settings)
+
+
+def dual_of_one_norm(bank, task):
+    """SimpleMKL's problem as a smooth one with constraints, by a generic solver."""
+    y, n = task.targets[:, 0], bank.n_rows
+
+    def bounds_of(v):
+        signed = v[:n] * y
+        return v[n] - np.einsum("i,mij,j->m", signed, bank.grams, signed)
+
+    found = minimize(
+        lambda v: 0.5 * v[n] - v[:n].sum(),
+        np.r_[np.full(n, 0.1), 10.0],
+        bounds=[(0, task.C)] * n + [(0, None)],
+        constraints=[
+            {"type": "ineq", "fun": bounds_of},
+            {"type": "eq", "fun": lambda v: v[:n] @ y},
+        ],
+        method="SLSQP",
+        options={"maxiter": 500, "ftol": 1e-12},
+    )
+    assert found.success
+    return -found.fun
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_simple_reaches_the_optimum(seed):
+    bank, task = problem(seed=seed, C=2.0)
+    found = combination.simple(bank, task, tol=1e-5)
+    assert found.converged
+    assert found.weights.sum() == pytest.approx(1)
+    assert (found.weights >= 0).all()
+    truth = dual_of_one_norm(bank, task)
+    assert found.history["objective"][-1] == pytest.approx(truth, rel=1e-4)
+    # At the optimum no kernel has a larger form than those in use.
+    dual = support_vectors(bank.combine(found.weights), task, tol=1e-6).dual
+    forms = bank.forms(dual).sum(axis=1)
+    used = found.weights > 1e-2
+    assert 0 < used.sum() < bank.n_kernels
+    np.testing.assert_allclose(forms[used], forms.max(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("p", [1.1, 2.0, 4.0])
+def test_lp_reaches_the_optimum(p):
+    bank, task = problem(C=2.0)
+    found = combination.lp(bank, task, p=p, tol=1e-6)
+    assert found.converged
+    assert np.linalg.norm(found.weights, p) == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    for _ in range(30):  # no other weights on the sphere have a smaller value
+        other = np.maximum(found.weights + rng.normal(scale=0.05, size=bank.n_kernels), 0)
+        other /= np.linalg.norm(other, p)
+        value = support_vectors(bank.combine(other), task).objective
+        assert value >= found.history["objective"][-1] * (1 - 1e-4)
+    assert np.diff(found.history["objective"]).max() < 1e-3
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_alignf_is_the_best_aligned(n_classes):
+    bank, task = problem(n_classes=n_classes)
+    found = combination.alignf(bank, task).weights
+    middle = np.eye(bank.n_rows) - 1 / bank.n_rows
+    targets = middle @ task.targets
+
+    def alignment(weights):
+        gram = middle @ bank.combine(weights) @ middle
+        return np.sum(gram * (targets @ targets.T)) / np.linalg.norm(gram)
+
+    best = minimize(
+        lambda v: -alignment(v),
+        np.full(bank.n_kernels, 1 / bank.n_kernels),
+        bounds=[(0, 1)] * bank.n_kernels,
+    )
+    assert alignment(found) >= -best.fun - 1e-5
+    single = combination.align(bank, task).weights
+    parts = [alignment(v) for v in np.eye(bank.n_kernels)]
+    np.testing.assert_allclose(single / single.sum(), np.array(parts) / np.sum(parts))
+
+
+def test_duplicates_share_a_weight():
+    bank, task = problem()
+    doubled = Stack([*bank.grams, *bank.grams])
+    found = combination.alignf(doubled, task).weights
+    once = combination.alignf(bank, task).weights
+    both = found[: bank.n_kernels] + found[bank.n_kernels :]
+    np.testing.assert_allclose(both, once, atol=1e-3)
+
+
+def test_easy_finds_the_closest_means():
+    bank, task = problem()
+    y, mixing = task.targets[:, 0], 0.1
+    gram = bank.combine(np.full(bank.n_kernels, 1 / bank.n_kernels))
+    gram = (1 - mixing) * gram + mixing * np.mean(np.diag(gram)) * np.eye(len(gram))
+    signed = y[:, None] * gram * y
+    found = minimize(
+        lambda v: v @ signed @ v,
+        np.full(len(y), 2 / len(y)),
+        jac=lambda v: 2 * signed @ v,
+        bounds=[(0, 1)] * len(y),
+        constraints=[{"type": "eq", "fun": lambda v, k=k: v[y == k].sum() - 1} for k in (-1, 1)],
+        method="SLSQP",
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    truth = bank.forms((found.x * y)[:, None])[:, 0]
+    weights = combination.easy(bank, task, mixing=mixing).weights
+    np.testing.assert_allclose(weights, truth / truth.sum(), atol=2e-4)
+
+
+def test_ridge_finds_the_least_error_of_leaving_one_out():
+    bank, task = problem(n_classes=3, C=10.0)
+    y = task.targets - task.targets.mean(axis=0)
+    share, ridge = np.linspace(0.5, 2, len(y)), 0.3
+    weights = np.random.default_rng(0).random(bank.n_kernels)
+
+    def left_out(weights):
+        gram, total = bank.combine(weights), 0.0
+        for i in range(len(y)):
+            rest = np.arange(len(y)) != i
+            dual = np.linalg.solve(gram[rest][:, rest] + ridge * np.eye(rest.sum()), y[rest])
+            total += share[i] * np.sum((y[i] - gram[i, rest] @ dual) ** 2)
+        return total / len(y)
+
+    value, slope = combination._left_out(bank, weights, y, share, ridge)
+    assert value == pytest.approx(left_out(weights))
+    steps = 1e-6 * np.eye(bank.n_kernels)
+    numeric = [(left_out(weights + h) - left_out(weights - h)) / 2e-6 for h in steps]
+    np.testing.assert_allclose(slope, numeric, rtol=1e-5, atol=1e-8)
+    found = combination.ridge(bank, task)
+    errors = found.history["objective"]
+    assert errors[-1] < errors[0]
+    assert found.weights.reshape(3, 3).sum(axis=1).argmin() == 2  # the noise
+
+
+def test_bayes_prefers_the_informative_kernels():
+    bank, task = problem(n=60)
+    found = combination.bayes(bank, task)
+    assert found.std.shape == found.weights.shape == (9,)
+    assert (found.std > 0).all()
+    strength = np.abs(found.weights).reshape(3, 3).sum(axis=1)
+    assert strength[0] > strength[2]
+
+
+def test_cardinality_keeps_so_many():
+    bank, task = problem(C=2.0)
+    for k in (1, 2, 3):
+        found = combination.cardinality(bank, task, k=k)
+        assert np.count_nonzero(found.weights) <= k
+        assert found.weights.sum() == pytest.approx(1)
+        assert (np.diff(found.history["objective"]) < 0).all()
+    values = [support_vectors(bank.combine(v), task).objective for v in np.eye(bank.n_kernels)]
+    one = combination.cardinality(bank, task, k=1)
+    assert one.history["objective"][-1] <= np.median(values)
+    everything = combination.cardinality(bank, task, k=bank.n_kernels, tol=1e-8)
+    assert everything.history["objective"][-1] == pytest.approx(
+        combination.simple(bank, task).history["objective"][-1], rel=2e-2
+    )
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("settings", [{}, {"n_classes": 3}, {"epsilon": 0.1}])
+def test_every_solver_takes_every_problem(name, settings):
+    bank, task = problem(**settings)
+    weighted = task._replace(sample_weight=np.linspace(0.5, 2, bank.n_rows))
+    for one in (task, weighted):
+        found = SOLVERS[name](bank, one)
+        assert found.weights.shape == (bank.n_kernels,)
+        assert np.isfinite(found.weights).all()
+        assert name == "bayes" or (found.weights >= 0).all()
+
+
+def test_sparse_simplex():
+    project = combination._sparse_simplex
+    np.testing.assert_allclose(project(np.array([0.9, 0.5, -1.0]), 2), [0.7, 0.3, 0])
+    np.testing.assert_allclose(project(np.array([3.0, 0.5, 2.9]), 1), [1, 0, 0])
