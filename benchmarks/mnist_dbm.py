@@ -24,7 +24,7 @@ SETTINGS = {
     "n_gibbs": 5,
     "mean_field_sweeps": 5,
 }
-EPOCHS = 22
+EPOCHS = 80
 
 
 def main(argv=None):
