@@ -12,6 +12,7 @@ _HOMES = {
     "BimodalDeepAutoencoder": "joint.autoencoder",
     "DBM": "joint.dbm",
     "DBMClassifier": "joint.classifier",
+    "KernelCCA": "coordinated.kernel_cca",
     "MultimodalDBM": "joint.dbm",
     "RBM": "joint.rbm",
     "datasets": "datasets",

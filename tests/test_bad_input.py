@@ -384,7 +384,7 @@ def test_hidden_layers():
     assert small(hidden=()).fit(BITS).transform(BITS).shape == (30, 3)
 
 
-@generative
+@over("generate", having=("early_stopping",))
 def test_no_rows_left_to_learn_from(kind):
     fails(
         "validation_fraction=0.1 of 1 rows leaves none to learn from: lower it, or set early",

@@ -16,7 +16,7 @@ LAYERS = [
     {"_version"},
     {"backend"},
     {"engine"},
-    {"modalities"},
+    {"modalities", "parameters"},
     {"base"},
     {"plotting", "persistence", "datasets", "metrics"},
     {"checkpoint"},

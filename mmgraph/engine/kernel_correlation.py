@@ -1,0 +1,369 @@
+r"""Kernel canonical correlation: one eigenproblem for exact and approximate kernels.
+
+The scores of a modality are smooth functions of its rows. Regressing a target r on it by ridge
+regression in feature space is the smoother :math:`S_m = K_m ((1 - s) K_m / n + s t I)^{-1}`, and
+canonical scores are those that each modality smooths out of the others:
+
+.. math:: \mu z_m = S_m \sum_{j \ne m} C_{mj} z_j
+
+where :math:`C_{mj}` averages over the rows that show both. A smoother is all that is asked of a
+modality: one with a Gram matrix (:class:`Dual`) solves n equations, one with explicit features
+(:class:`Primal`) as many as it has features. The leading solutions are found by a block Krylov
+method, which needs some tens of smoothings, never an eigendecomposition of a Gram matrix.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.linalg import LinAlgError
+from scipy.linalg import cho_solve, cholesky, eigh, solve_triangular
+from scipy.linalg.lapack import dtrtri
+
+from .kernels import Centring, centre
+from .lowrank import Columns, Fourier
+
+__all__ = ["Dual", "Primal", "Projection", "Solution"]
+__all__ += ["correlate", "dual", "leave_one_out", "primal", "project"]
+
+AT_ONCE = 1 << 23  # entries of the Gram matrix of new rows
+EXTRA = 8  # columns of a block beyond the components asked for
+NEGLIGIBLE = 1e-14  # squared norm, relative to 1, of a direction that is only rounding
+ACCURATE = 1e-8  # residual, relative to the largest eigenvalue, at which to stop
+
+
+class Dual(NamedTuple):
+    """The smoother of a Gram matrix.
+
+    Attributes
+    ----------
+    gram : ndarray of shape (n, n)
+        Centred.
+    factor : ndarray of shape (n, n)
+        Cholesky factor of the shrunk covariance operator, lower triangular.
+    shrinkage : float
+    variance : float
+        Total variance of the rows in feature space.
+    centring : Centring
+    """
+
+    gram: np.ndarray
+    factor: np.ndarray
+    shrinkage: float
+    variance: float
+    centring: Centring
+
+    def smooth(self, r):
+        """Smoothed targets, of shape (n, k)."""
+        return self.gram @ cho_solve((self.factor, True), r, check_finite=False)
+
+    def weights(self, r):
+        """Weights of the kernel columns of all rows (n, k) and the offset (k,) of the smoothed."""
+        a = cho_solve((self.factor, True), r, check_finite=False)
+        a -= a.mean(axis=0)
+        return a, self.centring.columns @ a
+
+    @property
+    def leverage(self):
+        """What each row's target adds to its own smoothed value, of shape (n,)."""
+        n, s = len(self.gram), self.shrinkage
+        if s == 1:
+            return self.gram.diagonal() / self.variance
+        root, _ = dtrtri(self.factor, lower=1)
+        inverse = np.einsum("ij,ij->j", root, root)  # the diagonal of the inverse
+        return (1 - s * self.variance * inverse) * (n / (1 - s))
+
+
+class Primal(NamedTuple):
+    """The smoother of explicit features.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n, rank)
+        Centred.
+    factor : ndarray of shape (rank, rank)
+        Cholesky factor of their shrunk covariance, lower triangular.
+    shrinkage : float
+    mean : ndarray of shape (rank,)
+        Of the features.
+    """
+
+    features: np.ndarray
+    factor: np.ndarray
+    shrinkage: float
+    mean: np.ndarray
+
+    def smooth(self, r):
+        """Smoothed targets, of shape (n, k)."""
+        return self.features @ self._solve(r)
+
+    def weights(self, r):
+        """Weights of the features (rank, k) and the offset (k,) of the smoothed."""
+        w = self._solve(r)
+        return w, self.mean @ w
+
+    def _solve(self, r):
+        return cho_solve((self.factor, True), self.features.T @ r, check_finite=False)
+
+    @property
+    def leverage(self):
+        """What each row's target adds to its own smoothed value, of shape (n,)."""
+        half = solve_triangular(self.factor, self.features.T, lower=True, check_finite=False)
+        return np.einsum("ij,ij->j", half, half)
+
+
+class Solution(NamedTuple):
+    """Canonical scores of the training rows.
+
+    Attributes
+    ----------
+    values : ndarray of shape (k,)
+        Eigenvalues, falling; of two modalities these are the canonical correlations.
+    targets : dict of str to ndarray of shape (n_m, k)
+        What each modality smooths to its scores: ``weights(targets)`` gives their function.
+    scores : dict of str to ndarray of shape (n_m, k)
+        In units in which the shrunk variance is 1.
+    """
+
+    values: np.ndarray
+    targets: Mapping
+    scores: Mapping
+
+
+def dual(K, shrinkage):
+    """Centre a Gram matrix, in place, and prepare to smooth with it.
+
+    Parameters
+    ----------
+    K : ndarray of shape (n, n)
+    shrinkage : float
+        Share, above 0 and at most 1, of the penalty in the variance of a function.
+
+    Returns
+    -------
+    Dual or None
+        None where the kernel tells no two rows apart.
+
+    Raises
+    ------
+    LinAlgError
+        If the shrunk matrix is not positive definite.
+    """
+    n, largest = len(K), np.abs(K).max()
+    centring = centre(K)
+    variance = np.trace(K) / n
+    if variance < -1e-12 * largest:
+        raise LinAlgError("a variance is negative")
+    if not variance > 1e-12 * largest:
+        return None
+    shrunk = K * ((1 - shrinkage) / n)
+    shrunk.flat[:: n + 1] += shrinkage * variance
+    factor = cholesky(shrunk, lower=True, overwrite_a=True, check_finite=False)
+    return Dual(K, factor, shrinkage, variance, centring)
+
+
+def primal(F, shrinkage, norms=None):
+    """Centre features, and prepare to smooth with them.
+
+    Parameters
+    ----------
+    F : ndarray of shape (n, rank)
+    shrinkage : float
+    norms : ndarray of shape (n,), optional
+        Squared norm of each row in the space that the features approximate: what they leave out is
+        variance too, of which the shrinkage is a share. None: they are exact.
+
+    Returns
+    -------
+    Primal or None
+        None where the features tell no two rows apart.
+    """
+    norms = np.einsum("ij,ij->i", F, F) if norms is None else norms
+    mean = F.mean(axis=0)
+    F = F - mean
+    covariance = F.T @ F / len(F)
+    if not np.trace(covariance) > 1e-12 * norms.max():
+        return None
+    variance = max(norms.mean() - mean @ mean, np.trace(covariance))
+    covariance *= 1 - shrinkage
+    covariance.flat[:: len(mean) + 1] += shrinkage * variance
+    return Primal(F, cholesky(covariance, lower=True, check_finite=False), shrinkage, mean)
+
+
+def correlate(smoothers, rows, n_components):
+    """Leading canonical scores of two or more modalities; of one, its principal components.
+
+    Parameters
+    ----------
+    smoothers : dict of str to Dual or Primal
+        By modality, over the rows that show it.
+    rows : dict of str to ndarray of int
+        These rows, ascending.
+    n_components : int
+        Fewer are returned where there are no more with an eigenvalue above zero.
+
+    Returns
+    -------
+    Solution
+    """
+    links = _links(rows)
+    ends = np.cumsum([len(r) for r in rows.values()])
+    parts = dict(zip(rows, map(slice, ends - [len(r) for r in rows.values()], ends), strict=True))
+
+    def smooth(r):
+        z = np.zeros_like(r)
+        for name, part in parts.items():
+            if r[part].any():
+                z[part] = smoothers[name].smooth(r[part])
+        return z
+
+    def cross(z):
+        r = np.zeros_like(z)
+        for (one, two), (here, there) in links.items():
+            shown = z[parts[two]][there]
+            shown -= shown.mean(axis=0)
+            r[parts[one].start + here] += shown / len(here)
+        return r
+
+    start = np.random.default_rng(0).standard_normal((ends[-1], n_components + EXTRA))
+    if len(rows) == 2:
+        start[ends[0] :] = 0  # so that steps alternate, and each smooths one modality only
+    values, r = _leading(smooth, cross, smooth(start), n_components)
+    targets, scores = {}, {}
+    for name, part in parts.items():
+        target = r[part]
+        z = smoothers[name].smooth(target)
+        norm = np.sqrt(np.maximum(np.einsum("ij,ij->j", z, target), 0))
+        scale = np.divide(1, norm, out=np.zeros_like(norm), where=norm > 1e-7)
+        targets[name], scores[name] = target * scale, z * scale
+    first = next(iter(scores.values()))
+    sign = np.where(first[np.abs(first).argmax(axis=0), range(len(values))] < 0, -1.0, 1.0)
+    return Solution(
+        values,
+        {name: r * sign for name, r in targets.items()},
+        {name: z * sign for name, z in scores.items()},
+    )
+
+
+def _links(rows):
+    """Where the rows that show two modalities are among those of each, for all ordered pairs."""
+    links = {}
+    for one in rows:
+        for two in rows:
+            if one != two or len(rows) == 1:
+                _, here, there = np.intersect1d(
+                    rows[one], rows[two], assume_unique=True, return_indices=True
+                )
+                if len(here) > 1:
+                    links[one, two] = here, there
+    return links
+
+
+def _leading(smooth, cross, r, k):
+    """Leading eigenpairs of smooth(cross(.)), which is symmetric in the inner product z'r, z = Sr.
+
+    Block Lanczos with full reorthogonalisation. Returns the eigenvalues and the r of each.
+    """
+    R, Z = np.empty((len(r), 0)), np.empty((len(r), 0))
+    H = np.empty((0, 0))
+    check = 3 * k
+    r = r / (np.linalg.norm(r) or 1)
+    r /= np.sqrt(abs(np.vdot(smooth(r), r))) or 1
+    while True:
+        z, r, norms = _orthonormal(smooth, r, Z, R)
+        done, width = R.shape[1], r.shape[1]
+        if not done and not width:
+            return np.empty(0), np.empty((len(r), 0))
+        full = not width or done + width > len(r)
+        if done and (full or done >= check):
+            values, vectors = eigh(H, subset_by_index=[max(0, done - k), done - 1])
+            values, vectors = values[::-1], vectors[:, ::-1]
+            rest = np.linalg.norm(norms @ vectors[done - norms.shape[1] :], axis=0)
+            if full or rest.max() <= ACCURATE * max(values[0], NEGLIGIBLE):
+                good = values > 1e-10
+                return values[good], R @ vectors[:, good]
+            check = 1.25 * done
+        R, Z = np.hstack([R, r]), np.hstack([Z, z])
+        r = cross(z)
+        new = Z.T @ r
+        H = np.block([[H, new[:done]], [new[:done].T, (new[done:] + new[done:].T) / 2]])
+
+
+def _orthonormal(smooth, r, Z, R):
+    """A basis of what some directions add to those before, and their coordinates in it."""
+    z = smooth(r)
+    coordinates = np.eye(r.shape[1])
+    # What is left of a direction is divided by its norm, and rounding with it. So once more: a
+    # direction that then shrinks again was nothing but rounding.
+    for least in (NEGLIGIBLE * max(1, np.linalg.norm(z) * np.linalg.norm(r)), 0.25):
+        step = Z.T @ r
+        z, r = z - Z @ step, r - R @ step
+        inner = z.T @ r
+        values, vectors = eigh((inner + inner.T) / 2)
+        kept = values > least
+        norms, vectors = np.sqrt(values[kept]), vectors[:, kept]
+        z, r = z @ (vectors / norms), r @ (vectors / norms)
+        coordinates = norms[:, None] * vectors.T @ coordinates
+        if least < 0.25 and norms.min(initial=1) < 1e-3:
+            z = smooth(r)
+    return z, r, coordinates
+
+
+def leave_one_out(smoother, target, score):
+    """Scores of training rows had they been new: with the row left out of the regression.
+
+    Scores are ridge regressions on the targets, for which this is known in closed form.
+
+    Parameters
+    ----------
+    smoother : Dual or Primal
+    target, score : ndarray of shape (n, k)
+        Of its modality, from :func:`correlate`.
+
+    Returns
+    -------
+    ndarray of shape (n, k)
+    """
+    own = smoother.leverage
+    rest = 1 - own * ((1 - smoother.shrinkage) / len(own))
+    return (score - own[:, None] * target) / np.maximum(rest, 1e-8)[:, None]
+
+
+class Projection(NamedTuple):
+    """Functions of the rows of a modality: their canonical scores.
+
+    Attributes
+    ----------
+    basis : Columns or Fourier
+    weights : ndarray of shape (rank, k)
+    offset : ndarray of shape (k,)
+    """
+
+    basis: Columns | Fourier
+    weights: np.ndarray
+    offset: np.ndarray
+
+    def __call__(self, X):
+        """Scores of rows, of shape (n, k)."""
+        at_once = max(1, AT_ONCE // max(1, len(self.weights)))
+        starts = range(0, X.shape[0], at_once)
+        parts = [self.basis.evaluate(X[i : i + at_once]) @ self.weights for i in starts]
+        return np.concatenate(parts) - self.offset
+
+
+def project(smoother, basis, targets):
+    """The functions whose values on the training rows are what a modality smooths of its targets.
+
+    Parameters
+    ----------
+    smoother : Dual or Primal
+    basis : Columns or Fourier
+        What its features are.
+    targets : ndarray of shape (n, k)
+
+    Returns
+    -------
+    Projection
+    """
+    weights, offset = smoother.weights(targets)
+    return Projection(basis, basis.weights(weights), offset)

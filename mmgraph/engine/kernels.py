@@ -1,0 +1,224 @@
+"""Kernels: Gram matrices by name, their widths, centring and normalisation.
+
+A :class:`Kernel` is a record of a name (or function) and its parameters, and :func:`gram` evaluates
+it. Everything is computed in float64: what is learnt from a Gram matrix depends on its small
+eigenvalues. Radial kernels of several widths share one matrix of distances (``distances=``), so a
+bank of them costs one product of the data with itself.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.metrics.pairwise import (
+    PAIRWISE_KERNEL_FUNCTIONS,
+    additive_chi2_kernel,
+    euclidean_distances,
+    manhattan_distances,
+    pairwise_kernels,
+)
+
+__all__ = ["NAMES", "Centring", "Kernel", "centre", "diagonal", "distances", "gram", "normalise"]
+__all__ += ["automatic", "median_width"]
+
+NAMES = tuple(sorted(PAIRWISE_KERNEL_FUNCTIONS))
+RADIAL = {"rbf", "laplacian", "chi2"}  # of a distance: 1 on the diagonal
+INNER = {"poly", "polynomial", "sigmoid"}  # of gamma times an inner product
+HOMOGENEOUS = {"linear", "cosine", "additive_chi2"}  # a factor of the rows is one of the Gram
+SAMPLE = 1000  # rows between which the median distance is taken
+BLOCK = 64  # rows whose Gram is computed for its diagonal
+
+
+class Kernel(NamedTuple):
+    """A kernel: what to compute from two rows.
+
+    Attributes
+    ----------
+    name : str or callable
+        One of :data:`NAMES`, or a function of two rows that returns a number.
+    params : dict of str to object
+        Its parameters, such as ``gamma``.
+    unit : float
+        Rows are divided by it first: a power of two, which keeps squares within range.
+    """
+
+    name: str | Callable
+    params: Mapping = MappingProxyType({})
+    unit: float = 1.0
+
+
+def gram(kernel, A, B=None, *, distances=None):
+    """Kernel between the rows of two arrays.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    A : array or CSR array of shape (n, n_columns)
+    B : array or CSR array of shape (m, n_columns), optional
+        None: A.
+    distances : ndarray of shape (n, m), optional
+        For a radial kernel what :func:`distances` returned, so that A and B are not looked at.
+
+    Returns
+    -------
+    ndarray of shape (n, m), float64
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite.
+    """
+    if distances is not None:
+        return np.exp(-kernel.params["gamma"] * distances)
+    A, B = _in_unit(kernel, A), None if B is None else _in_unit(kernel, B)
+    with np.errstate(over="ignore", invalid="ignore"):
+        K = pairwise_kernels(A, B, metric=kernel.name, **kernel.params)
+    if not np.isfinite(K).all():
+        raise ValueError(
+            f"the kernel {kernel.name!r} has values that are not finite between these rows: scale "
+            "the columns, or choose another kernel."
+        )
+    return K
+
+
+def diagonal(kernel, A):
+    """Kernel of each row with itself, of shape (n,)."""
+    if kernel.name in RADIAL:
+        return np.ones(A.shape[0])
+    starts = range(0, A.shape[0], BLOCK)
+    return np.concatenate([gram(kernel, A[i : i + BLOCK]).diagonal() for i in starts])
+
+
+def distances(name, A, B=None):
+    """What a radial kernel is a function of: exp(-gamma d).
+
+    Parameters
+    ----------
+    name : {"rbf", "laplacian", "chi2"}
+        Squared Euclidean distance, Manhattan distance, or the chi-squared one.
+    A : array or CSR array of shape (n, n_columns)
+    B : array or CSR array of shape (m, n_columns), optional
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+    """
+    if name == "rbf":
+        return euclidean_distances(A, B, squared=True)
+    return manhattan_distances(A, B) if name == "laplacian" else -additive_chi2_kernel(A, B)
+
+
+def median_width(name, A):
+    """Median of what a radial kernel is a function of, between different rows.
+
+    Of more than a thousand rows a random thousand is looked at, the same at every call. Where more
+    than half of the distances are zero it is the median of the others, and 1 where all are.
+    """
+    if A.shape[0] > SAMPLE:
+        A = A[np.sort(np.random.default_rng(0).choice(A.shape[0], SAMPLE, replace=False))]
+    D = distances(name, A)
+    D = D[np.triu_indices(len(D), 1)]
+    median = np.median(D) if len(D) else 0.0
+    if median == 0 and D.any():
+        median = np.median(D[D > 0])
+    return float(median) or 1.0
+
+
+def automatic(name, A, params):
+    """A kernel whose ``gamma``, unless it is given, follows from the data.
+
+    For radial kernels it is one over :func:`median_width`, so that the kernel of two rows at the
+    median distance is 1/e; for polynomials and the sigmoid one over the mean squared norm of a row.
+    Either makes the kernel independent of the scale of the rows.
+
+    Parameters
+    ----------
+    name : str or callable
+    A : array or CSR array of shape (n, n_columns)
+        Training rows.
+    params : dict of str to object
+
+    Returns
+    -------
+    Kernel
+    """
+    params = dict(params)
+    adapts = isinstance(name, str) and name in RADIAL | INNER and "gamma" not in params
+    if not adapts and (not isinstance(name, str) or name not in HOMOGENEOUS):
+        return Kernel(name, params)
+    largest = np.abs(A.data if sp.issparse(A) else A).max(initial=0)
+    kernel = Kernel(name, params, 2.0 ** np.floor(np.log2(largest)) if largest else 1.0)
+    if adapts:
+        A = _in_unit(kernel, A)
+        if name in RADIAL:
+            params["gamma"] = 1 / median_width(name, A)
+        else:
+            squares = A.multiply(A) if sp.issparse(A) else A * A
+            params["gamma"] = 1 / (float(squares.sum()) / A.shape[0] or 1.0)
+    return kernel
+
+
+def _in_unit(kernel, A):
+    A = A.astype(np.float64, copy=False)
+    return A if kernel.unit == 1 else A / kernel.unit
+
+
+class Centring(NamedTuple):
+    """Where the mean of the training rows lies in feature space.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (n,)
+        Mean of the kernel of each training row with all.
+    total : float
+        Mean of that.
+    """
+
+    columns: np.ndarray
+    total: float
+
+    def apply(self, K):
+        """Centre the Gram matrix of new rows (n_new, n) with the training rows."""
+        return K - K.mean(axis=1, keepdims=True) - self.columns + self.total
+
+
+def centre(K):
+    """Centre a symmetric Gram matrix, in place.
+
+    Parameters
+    ----------
+    K : ndarray of shape (n, n)
+
+    Returns
+    -------
+    Centring
+        For the Gram matrices of new rows.
+    """
+    columns = K.mean(axis=0)
+    total = float(columns.mean())
+    K -= columns
+    K -= (columns - total)[:, None]
+    return Centring(columns, total)
+
+
+def normalise(K, rows, columns=None):
+    """Divide a Gram matrix by the norms of its rows and columns: the cosine in feature space.
+
+    Parameters
+    ----------
+    K : ndarray of shape (n, m)
+    rows : ndarray of shape (n,)
+        Kernel of each row with itself (:func:`diagonal`).
+    columns : ndarray of shape (m,), optional
+        The same of the columns. None: of the rows.
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+        Zero where a norm is.
+    """
+    norms = [np.sqrt(np.maximum(d, 0)) for d in (rows, rows if columns is None else columns)]
+    left, right = (np.divide(1, d, out=np.zeros_like(d), where=d > 0) for d in norms)
+    return K * left[:, None] * right
