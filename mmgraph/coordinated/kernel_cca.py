@@ -48,22 +48,22 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         they are a function of, for polynomials one over the mean squared norm of a row.
     kernel_params : dict, default=None
         Further parameters of the kernel, such as ``degree``; or one such dict by modality.
-    shrinkage : float or dict of str to float, default=0.1
+    shrinkage : float or dict of str to float, default=0.01
         Share of the penalty, above 0 and at most 1. At 1 the covariance itself is maximised (kernel
         PLS).
     approximation : {"exact", "cholesky", "nystroem", "fourier"}, default="exact"
-        Whole Gram matrices, or features of `rank` dimensions: pivoted incomplete Cholesky, which
-        chooses rows that the others explain worst; Nystroem, rows chosen at random; random Fourier
+        Whole Gram matrices, or features of `rank` dimensions: incomplete Cholesky with random
+        pivots, rows drawn as others explain them badly; Nystroem, rows drawn alike; random Fourier
         features (``"rbf"`` only). The last three never hold an n x n matrix.
     rank : int, default=300
         Largest number of features of an approximation.
     tol : float, default=1e-6
-        Share of the kernel's trace that pivoted Cholesky may leave out.
+        Share of the kernel's trace that ``"cholesky"`` may leave out.
     modalities : dict of str to slice, list of int or list of str, default=None
         Columns of each modality. None reads the prefixes of DataFrame columns (``image__px0``);
         without them X is one modality, ``"X"``.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of ``"nystroem"``, of ``"fourier"`` and of draws.
+        Seed of the approximations and of draws.
 
     Attributes
     ----------
@@ -133,7 +133,7 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         kernel="rbf",
         gamma=None,
         kernel_params=None,
-        shrinkage=0.1,
+        shrinkage=0.01,
         approximation="exact",
         rank=300,
         tol=1e-6,
@@ -226,7 +226,7 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
             own = dict.fromkeys(names, own)
         kernel = self._by_name("kernel", self.kernel, "rbf")
         gamma = self._by_name("gamma", self.gamma, None)
-        shrinkage = self._by_name("shrinkage", self.shrinkage, 0.1)
+        shrinkage = self._by_name("shrinkage", self.shrinkage, 0.01)
         own = self._by_name("kernel_params", own, {})
         settings = {}
         for name in names:

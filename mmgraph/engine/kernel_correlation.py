@@ -207,15 +207,10 @@ def correlate(smoothers, rows, n_components):
     Solution
     """
     links = _links(rows)
-    ends = np.cumsum([len(r) for r in rows.values()])
-    parts = dict(zip(rows, map(slice, ends - [len(r) for r in rows.values()], ends), strict=True))
+    parts = _side_by_side({name: len(shown) for name, shown in rows.items()})
 
     def smooth(r):
-        z = np.zeros_like(r)
-        for name, part in parts.items():
-            if r[part].any():
-                z[part] = smoothers[name].smooth(r[part])
-        return z
+        return _by_part(lambda name, r: smoothers[name].smooth(r), r, parts)
 
     def cross(z):
         r = np.zeros_like(z)
@@ -225,10 +220,12 @@ def correlate(smoothers, rows, n_components):
             r[parts[one].start + here] += shown / len(here)
         return r
 
-    start = np.random.default_rng(0).standard_normal((ends[-1], n_components + EXTRA))
-    if len(rows) == 2:
-        start[ends[0] :] = 0  # so that steps alternate, and each smooths one modality only
-    values, r = _leading(smooth, cross, smooth(start), n_components)
+    if all(isinstance(smoother, Primal) for smoother in smoothers.values()):
+        values, z = _in_features(smoothers, links, n_components)
+    else:
+        values, r = _leading(smooth, cross, parts, n_components)
+        z = smooth(r)
+    r = cross(z) / values
     targets, scores = {}, {}
     for name, part in parts.items():
         target = r[part]
@@ -245,6 +242,54 @@ def correlate(smoothers, rows, n_components):
     )
 
 
+def _side_by_side(sizes):
+    """Where parts of some sizes stand when all are put below each other."""
+    ends = np.cumsum(list(sizes.values())).tolist()
+    return {
+        name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)
+    }
+
+
+def _by_part(function, r, parts):
+    """A function of name and part applied to each part that is not zero."""
+    z = np.zeros_like(r)
+    for name, part in parts.items():
+        if r[part].any():
+            z[part] = function(name, r[part])
+    return z
+
+
+def _in_features(smoothers, links, n_components):
+    """The leading eigenpairs of features: their covariances are all that is needed of the rows."""
+    parts = _side_by_side({name: s.features.shape[1] for name, s in smoothers.items()})
+    covariances = {}
+    for (one, two), (here, there) in links.items():
+        if (two, one) in covariances:
+            covariances[one, two] = covariances[two, one].T
+        else:
+            right = smoothers[two].features[there]
+            right = right - right.mean(axis=0)
+            covariances[one, two] = smoothers[one].features[here].T @ right / len(here)
+
+    def smooth(g):
+        return _by_part(
+            lambda name, g: cho_solve((smoothers[name].factor, True), g, check_finite=False),
+            g,
+            parts,
+        )
+
+    def cross(w):
+        g = np.zeros_like(w)
+        for (one, two), covariance in covariances.items():
+            g[parts[one]] += covariance @ w[parts[two]]
+        return g
+
+    values, g = _leading(smooth, cross, parts, n_components)
+    w = smooth(g)
+    scores = [smoother.features @ w[parts[name]] for name, smoother in smoothers.items()]
+    return values, np.concatenate(scores)
+
+
 def _links(rows):
     """Where the rows that show two modalities are among those of each, for all ordered pairs."""
     links = {}
@@ -259,11 +304,16 @@ def _links(rows):
     return links
 
 
-def _leading(smooth, cross, r, k):
+def _leading(smooth, cross, parts, k):
     """Leading eigenpairs of smooth(cross(.)), which is symmetric in the inner product z'r, z = Sr.
 
     Block Lanczos with full reorthogonalisation. Returns the eigenvalues and the r of each.
     """
+    first, *others = parts.values()
+    r = np.random.default_rng(0).standard_normal((max(p.stop for p in parts.values()), k + EXTRA))
+    if len(others) == 1:
+        r[first.stop :] = 0  # so that steps alternate, and each smooths one modality only
+    r = smooth(r)
     R, Z = np.empty((len(r), 0)), np.empty((len(r), 0))
     H = np.empty((0, 0))
     check = 3 * k

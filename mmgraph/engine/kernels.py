@@ -20,14 +20,14 @@ from sklearn.metrics.pairwise import (
     pairwise_kernels,
 )
 
-__all__ = ["NAMES", "Centring", "Kernel", "centre", "diagonal", "distances", "gram", "normalise"]
-__all__ += ["automatic", "median_width"]
+__all__ = ["NAMES", "Centring", "Kernel", "automatic", "centre", "diagonal", "distances", "gram"]
+__all__ += ["in_unit", "median_width", "normalise"]
 
 NAMES = tuple(sorted(PAIRWISE_KERNEL_FUNCTIONS))
 RADIAL = {"rbf", "laplacian", "chi2"}  # of a distance: 1 on the diagonal
 INNER = {"poly", "polynomial", "sigmoid"}  # of gamma times an inner product
 HOMOGENEOUS = {"linear", "cosine", "additive_chi2"}  # a factor of the rows is one of the Gram
-SAMPLE = 1000  # rows between which the median distance is taken
+SAMPLE = 500  # rows between which the median distance is taken
 BLOCK = 64  # rows whose Gram is computed for its diagonal
 
 
@@ -72,7 +72,7 @@ def gram(kernel, A, B=None, *, distances=None):
     """
     if distances is not None:
         return np.exp(-kernel.params["gamma"] * distances)
-    A, B = _in_unit(kernel, A), None if B is None else _in_unit(kernel, B)
+    A, B = in_unit(kernel, A), None if B is None else in_unit(kernel, B)
     with np.errstate(over="ignore", invalid="ignore"):
         K = pairwise_kernels(A, B, metric=kernel.name, **kernel.params)
     if not np.isfinite(K).all():
@@ -113,7 +113,7 @@ def distances(name, A, B=None):
 def median_width(name, A):
     """Median of what a radial kernel is a function of, between different rows.
 
-    Of more than a thousand rows a random thousand is looked at, the same at every call. Where more
+    Of more than 500 rows a random choice of 500 is looked at, the same at every call. Where more
     than half of the distances are zero it is the median of the others, and 1 where all are.
     """
     if A.shape[0] > SAMPLE:
@@ -151,7 +151,7 @@ def automatic(name, A, params):
     largest = np.abs(A.data if sp.issparse(A) else A).max(initial=0)
     kernel = Kernel(name, params, 2.0 ** np.floor(np.log2(largest)) if largest else 1.0)
     if adapts:
-        A = _in_unit(kernel, A)
+        A = in_unit(kernel, A)
         if name in RADIAL:
             params["gamma"] = 1 / median_width(name, A)
         else:
@@ -160,7 +160,8 @@ def automatic(name, A, params):
     return kernel
 
 
-def _in_unit(kernel, A):
+def in_unit(kernel, A):
+    """Rows in the unit of a kernel, float64."""
     A = A.astype(np.float64, copy=False)
     return A if kernel.unit == 1 else A / kernel.unit
 

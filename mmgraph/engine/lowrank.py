@@ -15,12 +15,11 @@ from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf
 from sklearn.kernel_approximation import RBFSampler
 
-from .kernels import Kernel, diagonal, gram
+from .kernels import Kernel, diagonal, gram, in_unit
 
 __all__ = ["Columns", "Fourier", "Landmarks", "approximate", "nystroem", "pivoted_cholesky"]
 
-BLOCK = 32  # columns asked for at a time, at most
-KEEP = 0.5  # share of the largest residual that a pivot must have
+BLOCK = 64  # columns asked for at a time
 
 
 class Landmarks(NamedTuple):
@@ -41,12 +40,13 @@ class Landmarks(NamedTuple):
     features: np.ndarray
 
 
-def pivoted_cholesky(columns, diagonal, rank=None, tol=0.0):
+def pivoted_cholesky(columns, diagonal, rank=None, tol=0.0, seed=0):
     """Incomplete Cholesky decomposition that asks for the columns it needs.
 
-    A pivot is a row that the others explain worst. Columns are asked for some at a time, twice as
-    many as were of use before, and of these each is taken that still has at least half of the
-    largest residual.
+    The next pivot is drawn with probabilities that follow the residuals, which comes nearer to the
+    best approximation of its rank than the largest residual does (outliers have that). Columns are
+    asked for some at a time; of these each is kept with the probability that it would still be
+    drawn, given the ones before.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ def pivoted_cholesky(columns, diagonal, rank=None, tol=0.0):
         Largest number of columns.
     tol : float
         Stop when the trace of what is not explained is at most this share of the whole.
+    seed : int, sequence of int or Generator
+        Of the draws.
 
     Returns
     -------
@@ -66,31 +68,45 @@ def pivoted_cholesky(columns, diagonal, rank=None, tol=0.0):
     References
     ----------
     Fine & Scheinberg (2001), Efficient SVM training using low-rank kernel representations. JMLR 2,
-    243-264. Bach & Jordan (2002), Kernel independent component analysis. JMLR 3, 1-48.
+    243-264. Chen, Epperly, Tropp & Webber (2025), Randomly pivoted Cholesky. Communications on Pure
+    and Applied Mathematics 78, 995-1041, and with rejection Epperly, Tropp & Webber (2024),
+    arXiv:2410.03969.
     """
-    n = len(diagonal)
+    n, rng = len(diagonal), np.random.default_rng(seed)
     rank = n if rank is None else min(rank, n)
     rest = np.maximum(diagonal, 0.0)
-    smallest = max(tol * rest.sum(), 10 * n * np.finfo(float).eps * rest.max(initial=0))
+    enough, noise = tol * rest.sum(), 10 * n * np.finfo(float).eps * rest.max(initial=0)
     features, pivots = np.empty((n, rank), order="F"), np.empty(0, int)
-    found = BLOCK // 2
-    while len(pivots) < rank and rest.sum() > smallest:
+    while len(pivots) < rank and rest.sum() > max(enough, noise):
         done = len(pivots)
-        asked = np.argsort(-rest, kind="stable")[: min(2 * found, BLOCK, rank - done)]
-        asked = asked[rest[asked] > KEEP * rest[asked[0]]]
-        block = columns(asked) - features[:, :done] @ features[asked, :done].T
-        root, order, found, _ = dpstrf(block[asked], tol=KEEP * rest[asked[0]], lower=1)
-        order = order[:found] - 1
-        if not found:
-            break  # rounding is all that is left
-        new = solve_triangular(np.tril(root[:found, :found]), block[:, order].T, lower=True).T
-        features[:, done : done + found] = new
-        pivots = np.concatenate([pivots, asked[order]])
+        drawn = rng.choice(n, min(BLOCK, rank - done), p=rest / rest.sum())
+        drawn = drawn[np.sort(np.unique(drawn, return_index=True)[1])]
+        block = columns(drawn) - features[:, :done] @ features[drawn, :done].T
+        kept, root = _reject(block[drawn], rest[drawn] * rng.random(len(drawn)), noise)
+        new = solve_triangular(root, block[:, kept].T, lower=True).T
+        features[:, done : done + len(kept)] = new
+        pivots = np.concatenate([pivots, drawn[kept]])
         rest -= np.einsum("ij,ij->i", new, new)
+        rest[drawn] = np.where(rest[drawn] > 2 * noise, rest[drawn], 0)
         rest[pivots] = 0
-        np.maximum(rest, 0, out=rest)
+        rest[rest < noise] = 0
     features = features[:, : len(pivots)]
     return Landmarks(pivots, np.tril(features[pivots]), features)
+
+
+def _reject(S, least, noise):
+    """Cholesky decomposition of the rows, in turn, whose residual is at least as asked.
+
+    Returns which they are, and the factor.
+    """
+    S, kept, factor = S.copy(), [], np.zeros_like(S)
+    for i in range(len(S)):
+        if S[i, i] > max(least[i], noise):
+            column = S[:, i] / np.sqrt(S[i, i])
+            factor[:, len(kept)] = column
+            kept.append(i)
+            S -= np.outer(column, column)
+    return kept, np.tril(factor[kept, : len(kept)])
 
 
 def nystroem(columns, chosen):
@@ -159,7 +175,8 @@ class Fourier(NamedTuple):
 
     def evaluate(self, X):
         """The features of rows, of shape (n, rank)."""
-        angles = (X.astype(np.float64, copy=False) / self.unit) @ self.frequencies + self.phases
+        X = in_unit(Kernel("rbf", unit=self.unit), X)
+        angles = X @ self.frequencies + self.phases
         return np.cos(angles, out=angles) * np.sqrt(2 / len(self.phases))
 
     def weights(self, w):
@@ -198,11 +215,13 @@ def approximate(method, kernel, X, rank, tol=0.0, seed=0):
         basis = Fourier(sampler.random_weights_, sampler.random_offset_, kernel.unit)
         return basis, basis.evaluate(X), norms
 
+    rows, plain = in_unit(kernel, X), kernel._replace(unit=1.0)
+
     def columns(chosen):
-        return gram(kernel, X, X[chosen])
+        return gram(plain, rows, rows[chosen])
 
     if method == "cholesky":
-        found = pivoted_cholesky(columns, norms, rank, tol)
+        found = pivoted_cholesky(columns, norms, rank, tol, rng)
     else:
         found = nystroem(columns, np.sort(rng.permutation(X.shape[0])[:rank]))
     return Columns(kernel, X[found.pivots], found.root), found.features, norms
