@@ -308,10 +308,10 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         return blocks
 
     def score(self, X, y=None):
-        """Mean correlation of the canonical scores of all pairs of modalities over rows.
+        """Sum over the components of the correlation between the canonical scores of these rows.
 
-        Higher is better, so that model selection works: on rows held out it falls where the
-        kernels are fitted too closely.
+        Of more than two modalities it is the mean over the pairs. On rows held out it falls where
+        the functions were fitted too closely.
 
         Parameters
         ----------
@@ -322,7 +322,7 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         Returns
         -------
         float
-            Between -1 and 1; 0 where no pair of modalities is shown together.
+            At most `n_components`; higher is better. 0 where no two rows show a pair.
         """
         views = self._check(X)
         scores = {}
@@ -330,8 +330,7 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
             scores[name] = np.zeros((views.n_rows, self._n_features_out))
             if shown.any():
                 scores[name][shown] = self.projections_[name](views.blocks[name][shown])
-        found = _agreement(scores, views.present)
-        return float(found.mean()) if len(found) else 0.0
+        return float(_agreement(scores, views.present).sum())
 
 
 def _require_links(rows):
