@@ -33,10 +33,11 @@ class Stack:
     def squares(self):
         return np.einsum("mij,mjk->ik", self.grams, self.grams)
 
-    def moments(self):
+    def alignments(self, V):
         middle = np.eye(self.n_rows) - 1 / self.n_rows
         centred = middle @ self.grams @ middle
-        return np.einsum("mij,oij->mo", centred, centred)
+        moments = np.einsum("mij,oij->mo", centred, centred)
+        return np.einsum("ic,mij,jc->m", V, centred, V), moments
 
 
 def problem(n=24, seed=0, n_classes=2, **settings):

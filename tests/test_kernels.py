@@ -15,7 +15,6 @@ from mmgraph.engine.kernels import (
     distances,
     gram,
     median_width,
-    normalise,
 )
 from mmgraph.engine.lowrank import approximate, nystroem, pivoted_cholesky
 
@@ -87,15 +86,6 @@ def test_centring_is_that_of_scikit_learn():
     centring = centre(ours)
     np.testing.assert_allclose(ours, theirs.transform(K), atol=1e-14)
     np.testing.assert_allclose(centring.apply(new), theirs.transform(new), atol=1e-14)
-
-
-def test_normalising_gives_the_cosine():
-    linear, cosine = Kernel("linear"), Kernel("cosine")
-    rows = np.vstack([A, np.zeros(5)])
-    K = normalise(gram(linear, rows, B), diagonal(linear, rows), diagonal(linear, B))
-    np.testing.assert_allclose(K, gram(cosine, rows, B))
-    K = normalise(gram(linear, rows), diagonal(linear, rows))
-    np.testing.assert_allclose(K, gram(cosine, rows))
 
 
 # Low rank -----------------------------------------------------------------------------------------

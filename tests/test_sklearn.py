@@ -35,7 +35,7 @@ SMALL = {
     "random_state": 0,
 }
 # What a grid search varies: the first parameter that an estimator has.
-GRIDS = {"learning_rate": [0.01, 0.2], "n_components": [1, 2]}
+GRIDS = {"learning_rate": [0.01, 0.2], "n_components": [1, 2], "C": [0.1, 10.0]}
 ESTIMATORS = all_estimators()
 every = over()
 generative = over("generate")
@@ -61,10 +61,8 @@ def small(kind, **changes):
 
 def apt(kind, **changes):
     """An estimator that, if it classifies, does so well enough for scikit-learn's checks."""
-    model = small(kind, **changes)
-    if hasattr(model, "predict_proba"):
-        model.set_params(max_iter=30, learning_rate=0.05)
-    return model
+    learnt = {"max_iter": 30, "learning_rate": 0.05} if hasattr(kind, "predict_proba") else {}
+    return small(kind, **learnt, **changes)
 
 
 def answers(model, X, verbs=VERBS):
@@ -100,12 +98,22 @@ X, Y = binary_rows()
 GAPS = with_gaps(X)
 
 
-@parametrize_with_checks([apt(kind) for kind in ESTIMATORS])
+def unlike_repeats(estimator):
+    """Checks that an estimator is known to fail: where weighted rows are no repeated rows."""
+    names = ("dense", "sparse") if type(estimator).__name__.startswith("MKL") else ()
+    why = "the machine is weighted; widths, centring and folds are of the rows as they are"
+    return {f"check_sample_weight_equivalence_on_{name}_data": why for name in names}
+
+
+@parametrize_with_checks([apt(kind) for kind in ESTIMATORS], expected_failed_checks=unlike_repeats)
 def test_scikit_learn_accepts(estimator, check):
     check(estimator)
 
 
-@parametrize_with_checks([apt(kind, modalities=INTERLEAVED) for kind in ESTIMATORS])
+@parametrize_with_checks(
+    [apt(kind, modalities=INTERLEAVED) for kind in ESTIMATORS],
+    expected_failed_checks=unlike_repeats,
+)
 def test_scikit_learn_accepts_two_interleaved_modalities(estimator, check):
     check(estimator)
 
@@ -301,7 +309,7 @@ def test_set_output_and_names(kind):
 # Model selection -------------------------------------------------------------------------------
 
 
-@every
+@over("score")
 def test_grid_search(kind):
     params = small(kind).get_params()
     grid = next({name: GRIDS[name]} for name in GRIDS if name in params)

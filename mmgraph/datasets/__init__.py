@@ -10,12 +10,14 @@ from .emoji import load_emoji
 from .mnist import fetch_mnist
 from .multiple_features import fetch_multiple_features
 from .spoken_digits import fetch_spoken_digits, mfcc, mfcc_summary
+from .uci_tables import fetch_uci_table
 from .wikipedia import fetch_wikipedia
 
 __all__ = [
     "fetch_mnist",
     "fetch_multiple_features",
     "fetch_spoken_digits",
+    "fetch_uci_table",
     "fetch_wikipedia",
     "get_data_home",
     "load_digit_captions",

@@ -12,7 +12,8 @@ memory of a solver is that of a few Gram matrices, however many kernels there ar
 ``inner(A)``           sum of the entries of each Gram matrix times A (n, n), of shape (M,)
 ``products(V)``        each Gram matrix times V (n, c), of shape (M, n, c)
 ``gather(V)``          sum of the Gram matrices times their own V (M, n, c), of shape (n, c)
-``moments()``          inner products of all pairs of centred Gram matrices, of shape (M, M)
+``alignments(V)``      of the centred Gram matrices: sums of the forms of V, whose columns have mean
+                       zero, of shape (M,), and inner products of all pairs, of shape (M, M)
 ``squares()``          sum of the squares (as matrices) of the Gram matrices, of shape (n, n)
 =====================  ===========================================================================
 
@@ -44,12 +45,15 @@ class Problem(NamedTuple):
         Weights of the rows, by which C is multiplied.
     epsilon : float or None
         Width of the tube in regression; None in classification.
+    alignments : (ndarray, ndarray) or None
+        What ``bank.alignments`` says of the centred targets, if it is known.
     """
 
     targets: np.ndarray
     C: float = 1.0
     sample_weight: np.ndarray | None = None
     epsilon: float | None = None
+    alignments: tuple | None = None
 
 
 class Solution(NamedTuple):
@@ -335,7 +339,7 @@ def ridge(bank, problem, *, tol=1e-4, max_iter=50):
     return Combination(_simplex(np.exp(found.x)), history, converged=bool(found.success))
 
 
-def bayes(bank, problem, *, tol=1e-4, max_iter=200, noise=0.1):
+def bayes(bank, problem, *, tol=5e-3, max_iter=200, noise=0.1):
     """Weights with their uncertainty, by a mean-field approximation of the posterior.
 
     Each kernel predicts every row through shared coefficients of the training rows, and the
@@ -391,8 +395,10 @@ SOLVERS: dict[str, Callable] = {
 
 def _alignments(bank, problem):
     """Inner products of the centred Gram matrices with the targets', and with each other."""
+    if problem.alignments is not None:
+        return problem.alignments
     targets = problem.targets - problem.targets.mean(axis=0)
-    return bank.forms(targets).sum(axis=1), bank.moments()
+    return bank.alignments(targets)
 
 
 def _simplex(weights):
@@ -403,7 +409,7 @@ def _simplex(weights):
 
 def _ratio(numerator, denominator):
     """The quotient, 0 where the denominator is next to nothing."""
-    least = 1e-12 * max(denominator.max(), 1e-300)
+    least = max(1e-12 * denominator.max(), 1e-150)
     return np.where(denominator > least, numerator / np.maximum(denominator, least), 0.0)
 
 
@@ -418,16 +424,20 @@ def _reduced(weights, slope):
 
 
 def _newton(weights, slope, curvature):
-    """Way to the least value of the quadratic model on the simplex."""
-    scale = np.trace(curvature) / len(weights)
+    """Way to the least value of the quadratic model, over kernels in use or better than these."""
+    some = np.flatnonzero((weights > 0) | (slope < weights @ slope))
+    curvature = curvature[np.ix_(some, some)]
+    scale = np.trace(curvature) / len(some)
+    direction = np.zeros(len(weights))
     if not scale > 0:
-        return np.zeros(len(weights))
-    root = cholesky(curvature + 1e-6 * scale * np.eye(len(weights)), lower=True)
-    target = root.T @ weights - solve_triangular(root, slope, lower=True)
+        return direction
+    root = cholesky(curvature + 1e-6 * scale * np.eye(len(some)), lower=True)
+    target = root.T @ weights[some] - solve_triangular(root, slope[some], lower=True)
     # The sum is a further equation, of a weight that outdoes the others.
-    heavy = 1e3 * np.sqrt(scale * len(weights))
-    there, _ = nnls(np.vstack([root.T, np.full(len(weights), heavy)]), np.r_[target, heavy])
-    return _simplex(there) - weights
+    heavy = 1e3 * np.sqrt(scale * len(some))
+    there, _ = nnls(np.vstack([root.T, np.full(len(some), heavy)]), np.r_[target, heavy])
+    direction[some] = _simplex(there) - weights[some]
+    return direction
 
 
 def _curvature(gram, dual, products, problem):

@@ -21,9 +21,9 @@ from sklearn.metrics.pairwise import (
 )
 
 __all__ = ["NAMES", "Centring", "Kernel", "automatic", "centre", "diagonal", "distances", "gram"]
-__all__ += ["in_unit", "median_width", "normalise"]
+__all__ += ["in_unit", "median_width"]
 
-NAMES = tuple(sorted(PAIRWISE_KERNEL_FUNCTIONS))
+NAMES = (*sorted(PAIRWISE_KERNEL_FUNCTIONS), "intersection")
 RADIAL = {"rbf", "laplacian", "chi2"}  # of a distance: 1 on the diagonal
 INNER = {"poly", "polynomial", "sigmoid"}  # of gamma times an inner product
 HOMOGENEOUS = {"linear", "cosine", "additive_chi2"}  # a factor of the rows is one of the Gram
@@ -37,7 +37,8 @@ class Kernel(NamedTuple):
     Attributes
     ----------
     name : str or callable
-        One of :data:`NAMES`, or a function of two rows that returns a number.
+        One of :data:`NAMES`, a function of two rows that returns a number, or ``"precomputed"``:
+        the parameter ``gram`` is a ready matrix, and rows are numbers of its rows.
     params : dict of str to object
         Its parameters, such as ``gamma``.
     unit : float
@@ -72,7 +73,11 @@ def gram(kernel, A, B=None, *, distances=None):
     """
     if distances is not None:
         return np.exp(-kernel.params["gamma"] * distances)
+    if kernel.name == "precomputed":
+        return _look_up(A, A if B is None else B, kernel.params["gram"])
     A, B = in_unit(kernel, A), None if B is None else in_unit(kernel, B)
+    if kernel.name == "intersection":
+        return _intersection(A, A if B is None else B)
     with np.errstate(over="ignore", invalid="ignore"):
         K = pairwise_kernels(A, B, metric=kernel.name, **kernel.params)
     if not np.isfinite(K).all():
@@ -81,6 +86,25 @@ def gram(kernel, A, B=None, *, distances=None):
             "the columns, or choose another kernel."
         )
     return K
+
+
+def _intersection(A, B):
+    """Histogram intersection: the sum of the smaller entries."""
+    sums = [np.ravel(X.sum(axis=1)) for X in (A, B)]
+    return (sums[0][:, None] + sums[1] - manhattan_distances(A, B)) / 2
+
+
+def _look_up(A, B, gram):
+    """Entries of a ready Gram matrix, at the row numbers that are the only column of A and B."""
+    numbers = [X.toarray() if sp.issparse(X) else X for X in (A, B)]
+    rows, columns = (np.rint(X[:, 0]).astype(int) for X in numbers)
+    for part in (rows, columns):
+        if len(part) and not 0 <= part.min() <= part.max() < len(gram):
+            raise ValueError(
+                f"row numbers from {part.min()} to {part.max()}, but the Gram matrix has "
+                f"{len(gram)} rows: number them from 0."
+            )
+    return gram[np.ix_(rows, columns)].astype(np.float64)
 
 
 def diagonal(kernel, A):
@@ -202,24 +226,3 @@ def centre(K):
     K -= columns
     K -= (columns - total)[:, None]
     return Centring(columns, total)
-
-
-def normalise(K, rows, columns=None):
-    """Divide a Gram matrix by the norms of its rows and columns: the cosine in feature space.
-
-    Parameters
-    ----------
-    K : ndarray of shape (n, m)
-    rows : ndarray of shape (n,)
-        Kernel of each row with itself (:func:`diagonal`).
-    columns : ndarray of shape (m,), optional
-        The same of the columns. None: of the rows.
-
-    Returns
-    -------
-    ndarray of shape (n, m)
-        Zero where a norm is.
-    """
-    norms = [np.sqrt(np.maximum(d, 0)) for d in (rows, rows if columns is None else columns)]
-    left, right = (np.divide(1, d, out=np.zeros_like(d), where=d > 0) for d in norms)
-    return K * left[:, None] * right

@@ -1,0 +1,1 @@
+"""Fusion: one prediction from several modalities."""

@@ -1,0 +1,293 @@
+"""What estimators of kernel weights share: parameters, kernels from a specification, the bank."""
+
+import inspect
+import numbers
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.linalg import eigvalsh
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_array, column_or_1d
+
+from ..base import MultimodalEstimator
+from ..engine.bank import NORMALISATIONS, build
+from ..engine.combination import SOLVERS, Problem
+from ..engine.kernels import NAMES, Kernel, automatic, gram
+from ..parameters import choose, require
+
+__all__ = ["KernelWeights", "as_targets", "check_numbers", "documented", "filled", "inverse"]
+
+WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the automatic kernels, relative to the median heuristic
+ITERATIVE = {"simple", "lp", "ridge", "bayes", "cardinality"}  # these profit from a cache
+PSD_ROWS = 1000  # rows of a Gram matrix whose smallest eigenvalue is looked at
+NOT_ALWAYS_PSD = {"sigmoid", "precomputed"}
+
+SHARED = """\
+kernels : "auto", list, or dict of str to list, default="auto"
+    Kernels of every modality, or by modality. A kernel is a name of
+    :func:`sklearn.metrics.pairwise.pairwise_kernels`, a pair of name and parameters such as
+    ``("rbf", {"gamma": .1})``, a function of two rows, or an array of shape (n, n), a ready Gram
+    matrix: the modality is then one column that holds row numbers of it. Without a ``gamma``,
+    radial kernels take the median heuristic. ``"auto"`` is five radial kernels a modality, from a
+    quarter to four times that ``gamma``.
+solver : {"alignf", "align", "mean", "easy", "simple", "lp", "cardinality", "ridge", "bayes"}, \
+default="alignf"
+    How the weights are found; see :doc:`/user_guide/mkl`.
+solver_params : dict, default=None
+    Settings of the solver, such as ``{"p": 1.5}`` of ``"lp"`` or ``{"k": 3}`` of
+    ``"cardinality"``.
+C : float, default=10.0
+    Penalty of the support vector machine, and one over the ridge of ``"ridge"``.
+center : bool, default=True
+    Whether the mean of the training rows is the origin of feature space. A support vector machine
+    does not see it, but absent modalities do: they count as the mean.
+normalize : {"none", "cosine", "trace", "variance"}, default="none"
+    ``"cosine"``: rows have unit length in feature space; ``"trace"``, ``"variance"``: Gram
+    matrices have mean diagonal, or mean squared distance to the mean, 1.
+cache_size : float, default=500
+    Megabytes within which the Gram matrices of iterative solvers are kept. Beyond, they are
+    computed anew each time, and memory does not grow with the number of kernels."""
+
+FITTED = """\
+kernel_weights_ : ndarray of shape (n_kernels,)
+    Weights, of the sum 1 (but of ``"lp"`` and ``"bayes"``).
+kernel_weights_std_ : ndarray of shape (n_kernels,) or None
+    Their uncertainty, of ``"bayes"``.
+kernels_ : list of (str, Kernel)
+    Modality, name and parameters of each kernel.
+modality_weights_ : dict of str to float
+    Share of each modality in the variance of the rows in the combined feature space.
+alignment_ : dict of str to float
+    Centred alignment with the targets of the learnt combination (``"learnt"``), of equal weights
+    (``"mean"``) and of the best single kernel (``"best"``).
+history_ : dict of str to list
+    Course of the solver, with ``objective`` and ``gap`` where it has them.
+gap_ : float
+    Its last duality gap, relative to the objective; NaN where the method has none.
+n_iter_ : int
+    Its iterations; 1 of a closed form.
+bank_ : Bank
+    The kernels over the training rows.
+layout_ : Layout
+    Columns of each modality.
+n_features_in_ : int
+    Number of columns of X.
+feature_names_in_ : ndarray of str
+    Names of the columns of X, if it had any."""
+
+
+def documented(kind):
+    """Write what all estimators of kernel weights share into the docstring of one."""
+    for mark, text in (("{shared}", SHARED), ("{fitted}", FITTED)):
+        indented = text.replace("\n", "\n    ")
+        kind.__doc__ = kind.__doc__.replace(mark, indented)
+    return kind
+
+
+class KernelWeights(MultimodalEstimator):
+    """Kernels of the modalities, and weights that a solver finds for targets."""
+
+    def _check_parameters(self):
+        choose("solver", self.solver, SOLVERS)
+        choose("normalize", self.normalize, NORMALISATIONS)
+        choose("center", self.center, (True, False))
+        require("C", self.C, "<0", "inf", numbers.Real)
+        require("cache_size", self.cache_size, "0", "inf", numbers.Real)
+        params = self.solver_params or {}
+        known = list(inspect.signature(SOLVERS[self.solver]).parameters)[2:]
+        known = [name for name in known if name != "solve"]
+        for name in params:
+            if name not in known:
+                raise ValueError(
+                    f"solver_params has {name!r}, but the settings of solver={self.solver!r} are "
+                    f"{known}."
+                )
+
+    def _find_weights(self, views, targets, sample_weight=None, epsilon=None):
+        """Fit the bank and the weights."""
+        kernels = self._kernels(views)
+        blocks = filled(views)
+        bank = build(
+            blocks,
+            views.present,
+            kernels,
+            center=self.center,
+            normalize=self.normalize,
+            megabytes=self.cache_size if self.solver in ITERATIVE else 0,
+        )
+        centred = targets - targets.mean(axis=0)
+        alignments = bank.alignments(centred)
+        problem = Problem(targets, self.C, sample_weight, epsilon, alignments)
+        found = SOLVERS[self.solver](bank, problem, **(self.solver_params or {}))
+        if not found.converged:
+            warnings.warn(
+                f"solver={self.solver!r} stopped after {_length(found)} iterations with a gap of "
+                f"{found.gap:.2g}: raise max_iter or tol in solver_params.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        self.kernels_ = kernels
+        self.kernel_weights_, self.kernel_weights_std_ = found.weights, found.std
+        self.history_, self.gap_ = found.history, float(found.gap)
+        self.n_iter_ = max(1, _length(found))
+        self._describe(bank, *alignments, np.linalg.norm(centred.T @ centred))
+        self.bank_ = bank.without_cache()
+        return bank
+
+    def _describe(self, bank, forms, moments, size):
+        """Weights by modality, and alignments beside those of the baselines."""
+        traces = [abs(w) * m.trace for w, m in zip(self.kernel_weights_, bank.maps, strict=True)]
+        traces = np.maximum(traces, 0.0)
+        total = traces.sum() or 1.0
+        self.modality_weights_ = dict.fromkeys(self.layout_.names, 0.0)
+        for (modality, _), trace in zip(self.kernels_, traces, strict=True):
+            self.modality_weights_[modality] += float(trace / total)
+
+        def alignment(weights):
+            norm = np.sqrt(max(float(weights @ moments @ weights), 0.0)) * size
+            return float(weights @ forms / norm) if norm > 1e-300 else 0.0
+
+        single = [alignment(weights) for weights in np.eye(len(forms))]
+        self.alignment_ = {
+            "learnt": alignment(self.kernel_weights_),
+            "mean": alignment(np.full(len(forms), 1 / len(forms))),
+            "best": max(single),
+        }
+
+    def _kernels(self, views):
+        """Modality and kernel, in order, from the parameter `kernels`."""
+        spec = self.kernels
+        if isinstance(spec, Mapping):
+            for name in spec:
+                self.layout_.require(name)
+            missing = [name for name in self.layout_.names if name not in spec]
+            if missing:
+                raise ValueError(
+                    f"kernels has none for the modalities {missing}: give each a list of kernels, "
+                    "or drop its columns."
+                )
+        found = []
+        for name in self.layout_.names:
+            rows = views.blocks[name][views.present[name]]
+            own = spec[name] if isinstance(spec, Mapping) else spec
+            found += [(name, kernel) for kernel in _as_kernels(own, rows, f"modality {name!r}")]
+        return found
+
+    def _gram(self, views):
+        """Combined Gram matrix of new rows with the training rows."""
+        K = self.bank_.between(filled(views), views.present, self.kernel_weights_)
+        return self._balanced(K, views.present)
+
+    def _balanced(self, K, present):
+        """Rows scaled up for the modalities that they lack, so that all are of one size."""
+        cover, own = (
+            np.sqrt(self.bank_.coverage(p, self.kernel_weights_))
+            for p in (present, self.bank_.present)
+        )
+        return K * inverse(cover)[:, None] * inverse(own)
+
+
+def as_targets(codes, n_classes):
+    """Columns of -1 and 1: one for two classes, else one a class."""
+    targets = 2.0 * (codes[:, None] == np.arange(n_classes)) - 1
+    return targets[:, 1:] if n_classes == 2 else targets
+
+
+def _as_kernels(spec, rows, label):
+    """Kernels of a modality from what the parameter says."""
+    if isinstance(spec, str) and spec == "auto":
+        base = automatic("rbf", rows, {})
+        gamma = base.params["gamma"]
+        return [base._replace(params={"gamma": gamma * width}) for width in WIDTHS]
+    if isinstance(spec, str | Mapping) or not isinstance(spec, Iterable):
+        raise ValueError(
+            f"kernels={spec!r} of {label}: give a list such as ['rbf', ('poly', {{'degree': 2}})], "
+            "or 'auto'."
+        )
+    kernels = [_as_kernel(one, rows, label) for one in spec]
+    if not kernels:
+        raise ValueError(f"kernels of {label} is an empty list: give one kernel at least.")
+    return kernels
+
+
+def _as_kernel(spec, rows, label):
+    name, params = spec if isinstance(spec, tuple) and len(spec) == 2 else (spec, {})
+    if isinstance(name, np.ndarray):
+        kernel = _ready(name, rows, label)
+    elif isinstance(name, Callable) or (isinstance(name, str) and name in NAMES):
+        kernel = automatic(name, rows, params)
+    else:
+        raise ValueError(
+            f"{name!r} among the kernels of {label}: choose a name of {list(NAMES)}, a pair of "
+            "name and parameters, a function of two rows, or a Gram matrix."
+        )
+    if not isinstance(kernel.name, str) or kernel.name in NOT_ALWAYS_PSD:
+        K = gram(kernel, rows[:PSD_ROWS])
+        values = eigvalsh(K) if np.allclose(K, K.T, rtol=1e-6) else [-np.inf]
+        if values[0] < -1e-6 * max(np.abs(values).max(), 1e-300):
+            raise ValueError(
+                f"kernel {name if isinstance(name, str) else type(name).__name__!r} of {label} is "
+                "not symmetric and positive semi-definite between the training rows (smallest "
+                f"eigenvalue {values[0]:.2g}): choose another kernel, or add the absolute value of "
+                "that to its diagonal."
+            )
+    return kernel
+
+
+def _ready(array, rows, label):
+    """A ready Gram matrix, which row numbers look up."""
+    if array.ndim != 2 or array.shape[0] != array.shape[1]:
+        raise ValueError(
+            f"a Gram matrix of {label} has shape {array.shape}, but must be square: kernels "
+            "between all rows that there are, in training and later."
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"a Gram matrix of {label} has values that are not finite.")
+    if rows.shape[1] != 1:
+        raise ValueError(
+            f"{label} has {rows.shape[1]} columns, but with a ready Gram matrix it must be one "
+            "column of row numbers."
+        )
+    return Kernel("precomputed", {"gram": array})
+
+
+def check_numbers(estimator, views, y):
+    """Targets of a regression."""
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y "
+            "is None."
+        )
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    y = column_or_1d(y, warn=True)
+    if len(y) != views.n_rows:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: {[views.n_rows, len(y)]}"
+        )
+    return y
+
+
+def filled(views):
+    """Blocks of the views in float64, zero where they are absent."""
+    blocks = {}
+    for name, block in views.blocks.items():
+        absent = ~views.present[name]
+        if sp.issparse(block):
+            block = sp.csr_array(block, dtype=np.float64, copy=True)
+            block.data[np.isnan(block.data)] = 0.0
+        else:
+            block = np.where(absent[:, None], 0.0, block) if absent.any() else block
+            block = np.asarray(block, np.float64)
+        blocks[name] = block
+    return blocks
+
+
+def inverse(values):
+    """One over the values, 0 where they are not positive."""
+    return np.divide(1, values, out=np.zeros_like(values), where=values > 1e-300)
+
+
+def _length(found):
+    return max(map(len, found.history.values()), default=0)

@@ -1,0 +1,135 @@
+"""A representation from a learnt combination of kernels."""
+
+import numbers
+
+import numpy as np
+from scipy.linalg import eigh
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import _check_sample_weight
+
+from ..base import RepresentationMixin
+from ..engine.kernels import centre
+from ..parameters import require
+from .kernel_weights import KernelWeights, as_targets, check_numbers, documented, inverse
+
+__all__ = ["MKLTransformer"]
+
+
+@documented
+class MKLTransformer(RepresentationMixin, KernelWeights):
+    """Principal components of a learnt combination of kernels of the modalities.
+
+    The representation is supervised by way of the weights alone: they are those of the combination
+    that suits the labels (or values) best; the components are those of the rows in its feature
+    space (kernel principal component analysis).
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Number of components.
+    {shared}
+    modalities : dict of str to slice, list of int or list of str, default=None
+        Columns of each modality. None reads the prefixes of DataFrame columns (``image__px0``);
+        without them X is one modality, ``"X"``.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_rows, n_components)
+        Coefficients of the training rows.
+    explained_variance_ : ndarray of shape (n_components,)
+        Variance of each component over the training rows.
+    {fitted}
+
+    See Also
+    --------
+    MKLClassifier : Its notes on absent modalities hold here too.
+
+    Examples
+    --------
+    >>> import mmgraph as mg
+    >>> digits = mg.datasets.load_digit_captions()
+    >>> X, modalities = mg.pack(top=digits.image[:, :32], bottom=digits.image[:, 32:])
+    >>> rows = digits.train[:200]
+    >>> mkl = mg.MKLTransformer(3, modalities=modalities).fit(X[rows], digits.target[rows])
+    >>> mkl.transform(X[digits.test]).shape
+    (364, 3)
+    """
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        kernels="auto",
+        solver="alignf",
+        solver_params=None,
+        C=10.0,
+        center=True,
+        normalize="none",
+        cache_size=500,
+        modalities=None,
+    ):
+        self.n_components = n_components
+        self.kernels = kernels
+        self.solver = solver
+        self.solver_params = solver_params
+        self.C = C
+        self.center = center
+        self.normalize = normalize
+        self.cache_size = cache_size
+        self.modalities = modalities
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit the weights of the kernels and the components.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Training rows, NaN where a modality is absent.
+        y : array-like of shape (n_rows,), optional
+            Labels or numbers. None: all kernels have equal weights.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights of the rows for the solver.
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters()
+        require("n_components", self.n_components, "1", "inf", numbers.Integral)
+        views = self._check(X, reset=True)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, next(iter(views.blocks.values())))
+        targets, epsilon = self._targets(X, views, y)
+        bank = self._find_weights(views, targets, sample_weight, epsilon)
+        K = self._balanced(bank.combine(self.kernel_weights_), views.present)
+        self.centring_ = centre(K)
+        k = min(self.n_components, len(K))
+        values, vectors = eigh(K, subset_by_index=(len(K) - k, len(K) - 1))
+        values, vectors = values[::-1], vectors[:, ::-1]
+        values = np.where(values > 1e-10 * max(values[0], 1e-300), values, 0.0)
+        signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(k)])
+        self.components_ = vectors * signs * inverse(np.sqrt(values))
+        self.explained_variance_ = values / len(K)
+        return self
+
+    def _targets(self, X, views, y):
+        """Columns of targets, and the tube of a regression."""
+        if y is None:
+            if self.solver != "mean":
+                raise ValueError(
+                    f"solver={self.solver!r} needs y, labels or numbers; without it, choose "
+                    "solver='mean'."
+                )
+            return np.zeros((views.n_rows, 1)), None
+        if type_of_target(y) in ("continuous", "continuous-multioutput"):
+            y = check_numbers(self, views, y)
+            return ((y - y.mean()) / (y.std() or 1.0))[:, None], 0.1
+        classes, codes = self._labels(X, y)
+        return as_targets(codes, len(classes)), None
+
+    def _represent(self, views):
+        return self.centring_.apply(self._gram(views)) @ self.components_
+
+    @property
+    def _n_features_out(self):
+        return self.components_.shape[1]

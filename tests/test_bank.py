@@ -1,0 +1,93 @@
+"""A bank of kernels against a stack of Gram matrices, tiled, cached, with absent modalities."""
+
+import numpy as np
+import pytest
+from sklearn.metrics.pairwise import pairwise_kernels
+from sklearn.preprocessing import KernelCenterer
+from test_combination import Stack
+
+from mmgraph.engine import bank
+from mmgraph.engine.kernels import Kernel
+
+rng = np.random.default_rng(0)
+N = 23
+BLOCKS = {"a": rng.random((N, 4)), "b": rng.random((N, 3))}
+ALL = {name: np.ones(N, bool) for name in BLOCKS}
+SOME = {"a": np.arange(N) % 4 > 0, "b": np.arange(N) % 5 > 0}
+KERNELS = [
+    ("a", Kernel("rbf", {"gamma": 0.5})),
+    ("a", Kernel("rbf", {"gamma": 5.0})),
+    ("a", Kernel("linear")),
+    ("b", Kernel("chi2", {"gamma": 1.0})),
+    ("b", Kernel("polynomial", {"gamma": 1.0, "degree": 2})),
+]
+
+
+def stack(present, *, center=True, normalize="none"):
+    """The Gram matrices of KERNELS, one after the other, by scikit-learn's functions."""
+    grams = []
+    for name, kernel in KERNELS:
+        rows = np.flatnonzero(present[name])
+        K = pairwise_kernels(BLOCKS[name][rows], metric=kernel.name, **kernel.params)
+        if normalize == "cosine":
+            K = K / np.sqrt(np.outer(np.diag(K), np.diag(K)))
+        centred = KernelCenterer().fit_transform(K)
+        size = np.trace(centred if center or normalize == "variance" else K) / len(rows)
+        K = centred if center else K
+        K = K / size if normalize in ("trace", "variance") else K
+        grams.append(np.zeros((N, N)))
+        grams[-1][np.ix_(rows, rows)] = K
+    return Stack(grams)
+
+
+@pytest.mark.parametrize("present", [ALL, SOME], ids=["all", "some"])
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("normalize", bank.NORMALISATIONS)
+def test_all_questions(present, center, normalize, monkeypatch):
+    monkeypatch.setattr(bank, "TILE_BYTES", 8 * len(KERNELS) * N * 7)  # seven rows
+    settings = {"center": center, "normalize": normalize}
+    truth = stack(present, **settings)
+    found = bank.build(BLOCKS, present, KERNELS, **settings)
+    weights, V = rng.random(5), rng.normal(size=(N, 2))
+    questions = {
+        "combine": weights,
+        "forms": V,
+        "inner": rng.normal(size=(N, N)),
+        "products": V,
+        "gather": rng.normal(size=(5, N, 2)),
+        "squares": None,
+        "alignments": V - V.mean(axis=0),
+    }
+    cached = bank.build(BLOCKS, present, KERNELS, **settings, megabytes=1)
+    assert found.cache is None
+    assert cached.cache is not None
+    assert cached.without_cache().cache is None
+    for model in (found, cached):
+        for name, argument in questions.items():
+            arguments = () if argument is None else (argument,)
+            one, two = (getattr(b, name)(*arguments) for b in (model, truth))
+            for x, y in zip(one, two, strict=True):
+                np.testing.assert_allclose(x, y, atol=1e-9, rtol=1e-8, err_msg=name)
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("normalize", bank.NORMALISATIONS)
+def test_new_rows(center, normalize):
+    found = bank.build(BLOCKS, SOME, KERNELS, center=center, normalize=normalize)
+    weights = np.array([0.5, 0.0, 0.2, 0.3, 0.1])
+    again = found.between(BLOCKS, SOME, weights)
+    np.testing.assert_allclose(again, found.combine(weights), atol=1e-10)
+    one = {name: block[:1] for name, block in BLOCKS.items()}
+    seen = {"a": np.array([False]), "b": np.array([True])}
+    alone = found.between(one, seen, weights)
+    only_b = weights * [0, 0, 0, 1, 1]
+    both = found.between(one, {"a": np.array([True]), "b": np.array([True])}, only_b)
+    np.testing.assert_allclose(alone, both)
+    np.testing.assert_allclose(found.coverage(seen, weights), [0.4 / 1.1])
+    assert not found.between(BLOCKS, SOME, np.zeros(5)).any()
+
+
+def test_gram_matrices_stay_positive_semidefinite():
+    found = bank.build(BLOCKS, SOME, KERNELS)
+    for weights in np.eye(5):
+        assert np.linalg.eigvalsh(found.combine(weights)).min() > -1e-10
