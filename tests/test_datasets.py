@@ -555,3 +555,26 @@ def test_import_is_light():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not run.stdout.split()
+
+
+@needs_copies
+@pytest.mark.parametrize(
+    ("name", "shape", "n_positive"),
+    [
+        ("ionosphere", (351, 34), 225),
+        ("liver", (345, 6), 200),
+        ("pima", (768, 8), 268),
+        ("sonar", (208, 60), 111),
+        ("wpbc", (198, 33), 47),
+    ],
+)
+def test_uci_tables(name, shape, n_positive):
+    table = datasets.fetch_uci_table(name, download_if_missing=False)
+    assert table.data.shape == shape
+    assert table.target.sum() == n_positive
+    assert np.isnan(table.data).sum() == (4 if name == "wpbc" else 0)
+
+
+def test_uci_tables_refuse_another_name():
+    with pytest.raises(ValueError, match="name='iris': choose one of"):
+        datasets.fetch_uci_table("iris")
