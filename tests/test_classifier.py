@@ -158,7 +158,7 @@ def test_machines_of_real_values_and_counts():
 def test_bad_labels():
     for labels, message in (
         (None, "requires y to be passed, but the target y is None"),
-        (np.zeros(240), r"y has one class only, np.float64\(0.0\), but a classifier needs two"),
+        (np.zeros(240), r"y has one class only, 0.0, but a classifier needs two"),
         (Y[:7], "inconsistent numbers of samples"),
         (np.linspace(0, 1, 240), "Unknown label type: continuous"),
         (np.where(Y == 1, np.nan, Y), "y contains NaN"),

@@ -6,8 +6,6 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from ..backend import random
 from ..backend.arrays import to_numpy
@@ -321,23 +319,6 @@ class DBMClassifier(ClassifierMixin, NetworkEstimator):
         with warnings.catch_warnings():  # has been said of this X
             warnings.filterwarnings("ignore", message="modality .* is NaN in part")
             return machine.fit(X)
-
-    def _labels(self, X, y):
-        """The classes, and the number of each row's."""
-        if y is None:
-            raise ValueError(
-                "This DBMClassifier estimator requires y to be passed, but the target y is None."
-            )
-        y = check_array(y, ensure_2d=False, dtype=None, ensure_min_samples=0, input_name="y")
-        y = column_or_1d(y, warn=True)
-        check_consistent_length(X, y)
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"y has one class only, {classes[0]!r}, but a classifier needs two or more."
-            )
-        return classes, codes
 
 
 def _evidence(machine, views, dtype):
