@@ -17,7 +17,7 @@ from ..backend.arrays import namespace
 
 __all__ = ["Moments", "Patterns", "gather", "merge", "of_rows", "subtract"]
 
-BLOCK_BYTES = 1 << 23  # of the rows that are centred at a time
+BLOCK_BYTES = 1 << 24  # of the rows that are centred at a time
 MIN_BLOCK = 256  # rows, so that the product outweighs the merge
 
 
@@ -179,29 +179,48 @@ def _nothing(n_columns, xp):
 
 
 def _of_blocks(parts, n_rows, rows=None):
-    """Moments of the columns of some blocks side by side, over some rows."""
+    """Moments of the columns of some blocks side by side, over some rows.
+
+    The scatters of the blocks of rows are added up as they come; what the distances between their
+    means add to that is one product at the end.
+    """
     xp = namespace(*parts)
     width = sum(part.shape[1] for part in parts)
     at_once = max(MIN_BLOCK, BLOCK_BYTES // (8 * max(1, width)))
-    total = _nothing(width, xp)
+    counts, means, rests = [], [], []
+    scatter = xp.zeros((width, width))
     for start in range(0, n_rows, at_once):
         stop = min(start + at_once, n_rows)
         chosen = slice(start, stop) if rows is None else rows[start:stop]
-        total = merge(total, _of_block([part[chosen] for part in parts], xp))
-    return total
+        mean, rest, product = _of_block([part[chosen] for part in parts], xp)
+        scatter += product
+        counts.append(stop - start)
+        means.append(mean)
+        rests.append(rest)
+    if not counts:
+        return _nothing(width, xp)
+    counts, means, rests = xp.asarray(counts, float), xp.stack(means), xp.stack(rests)
+    root = xp.sqrt(counts)[:, None]
+    mean = counts @ means / n_rows
+    between, rests = root * (means - mean), root * rests
+    scatter += between.T @ between
+    scatter -= rests.T @ rests
+    return Moments(n_rows, mean, scatter)
 
 
 def _of_block(parts, xp):
-    n = parts[0].shape[0]
+    """The mean of a block of rows, its distance from a centre near it, the scatter about that."""
     if all(map(sp.issparse, parts)):
         block = sp.hstack(parts, format="csr").astype(np.float64)
         mean = np.asarray(block.mean(axis=0)).ravel()
-        return Moments(n, mean, (block.T @ block).toarray() - n * np.outer(mean, mean))
+        return mean, mean, (block.T @ block).toarray()
     parts = [part.toarray() if sp.issparse(part) else part for part in parts]
-    block = parts[0] if len(parts) == 1 else xp.concatenate(parts, axis=1)
-    mean = block.mean(axis=0, dtype=np.float64)
-    block = block - mean.astype(block.dtype)
-    rest = block.mean(axis=0, dtype=np.float64)  # what rounding the mean left
-    scatter = (block.T @ block).astype(np.float64)
-    scatter -= n * xp.outer(rest, rest)
-    return Moments(n, mean.astype(block.dtype).astype(np.float64) + rest, scatter)
+    mean = xp.concatenate([part.mean(axis=0, dtype=np.float64) for part in parts])
+    dtype = np.result_type(*(part.dtype for part in parts))
+    centre = mean.astype(dtype)
+    block = xp.empty((len(parts[0]), len(centre)), dtype)
+    stop = 0
+    for part in parts:
+        place = slice(stop, stop := stop + part.shape[1])
+        xp.subtract(part, centre[place], out=block[:, place])
+    return mean, mean - centre, block.T @ block
