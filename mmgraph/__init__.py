@@ -10,6 +10,7 @@ from ._version import __version__
 
 _HOMES = {
     "BimodalDeepAutoencoder": "joint.autoencoder",
+    "CCA": "coordinated.cca",
     "DBM": "joint.dbm",
     "DBMClassifier": "joint.classifier",
     "KernelCCA": "coordinated.kernel_cca",

@@ -83,6 +83,52 @@ class Patterns(NamedTuple):
         return total
 
     @property
+    def n(self):
+        """Number of rows that show anything."""
+        return sum(group.n for group in self.groups.values())
+
+    def pairwise(self):
+        """Moments of all columns, each pair of modalities over the rows that show both.
+
+        The means and the covariance of a modality are those of the rows that show it. Where rows
+        miss modalities the whole need not be a covariance; then its correlations are replaced by
+        the nearest positive semi-definite ones (their negative eigenvalues by zero, and the
+        diagonal scaled back to one).
+
+        Returns
+        -------
+        Moments
+            With all rows as their number.
+
+        Raises
+        ------
+        ValueError
+            If no row shows both modalities of a pair.
+        """
+        whole = self.groups.get(frozenset(self.columns))
+        if whole is not None and len(self.groups) == 1:
+            return whole
+        xp, width = self._namespace, self.n_columns
+        mean, covariance = xp.zeros(width), xp.zeros((width, width))
+        for one, at in self.columns.items():
+            own = self.of(one)
+            mean[at] = own.mean
+            for two, other in self.columns.items():
+                if two == one:
+                    break
+                both = self.of(two, one)
+                if not both.n:
+                    raise ValueError(
+                        f"no row shows both {two!r} and {one!r}, so how they go together cannot "
+                        "be learnt: add rows that show both."
+                    )
+                edge = other.stop - other.start
+                covariance[other, at] = both.scatter[:edge, edge:] / both.n
+                covariance[at, other] = covariance[other, at].T
+            covariance[at, at] = own.covariance if own.n else 0.0
+        return Moments(self.n, mean, self.n * _semidefinite(covariance, xp))
+
+    @property
     def _namespace(self):
         return namespace(*(group.mean for group in self.groups.values()))
 
@@ -172,6 +218,19 @@ def subtract(whole, part):
     scatter = whole.scatter - part.scatter
     scatter -= xp.outer(step, step * (part.n * n / whole.n))
     return Moments(n, part.mean - step, scatter)
+
+
+def _semidefinite(covariance, xp):
+    """A symmetric matrix as it is, if it is a covariance, else with correlations that are."""
+    scale = xp.sqrt(covariance.diagonal())
+    scale = xp.where(scale > 0, scale, 1.0)
+    values, vectors = xp.linalg.eigh(covariance / scale / scale[:, None])
+    if values[0] >= -1e-12 * values[-1]:
+        return covariance
+    part = vectors * xp.sqrt(xp.maximum(values, 0.0))
+    length = xp.sqrt((part**2).sum(axis=1, keepdims=True))
+    part = part / xp.where(length > 0, length, 1.0) * scale[:, None]
+    return part @ part.T
 
 
 def _nothing(n_columns, xp):

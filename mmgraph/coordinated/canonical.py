@@ -1,0 +1,90 @@
+"""What the estimators of canonical variates share: how weights are used, and what they tell."""
+
+import numpy as np
+
+from ..base import MultimodalEstimator, RepresentationMixin
+from ..engine.correlation import correlate, describe
+from ..engine.moments import gather
+
+__all__ = ["CanonicalEstimator"]
+
+ALIKE = 1 - 1e-6  # loadings that nearly tie with the largest: the first of them has the sign
+
+
+class CanonicalEstimator(RepresentationMixin, MultimodalEstimator):
+    """Base of the estimators that fit one weight a column and component."""
+
+    def _keep(self, means, weights, variances, between, variates):
+        """Set the fitted attributes, with the sign of each component fixed.
+
+        The largest loading of each component, over all modalities, is positive. The arguments are
+        dicts by modality and the arguments of :func:`~mmgraph.engine.correlation.describe`.
+        """
+        names = list(weights)
+        found = describe([variances[name] for name in names], between, variates)
+        loadings = np.concatenate(found.loadings)
+        size = np.abs(loadings)
+        first = np.argmax(size >= ALIKE * size.max(axis=0), axis=0)
+        sign = np.where(np.take_along_axis(loadings, first[None], axis=0)[0] < 0, -1.0, 1.0)
+
+        def by_name(values):
+            return dict(zip(names, values, strict=True))
+
+        self.canonical_correlations_ = found.correlations
+        self.means_ = dict(means)
+        self.weights_ = {name: w * sign for name, w in weights.items()}
+        self.loadings_ = by_name(loading * sign for loading in found.loadings)
+        self.explained_variance_ratio_ = by_name(found.explained)
+        self.redundancy_ = by_name(found.redundancy)
+        self.regression_ = by_name(b * sign[:, None] for b in found.regression)
+
+    @property
+    def _n_features_out(self):
+        return len(self.canonical_correlations_)
+
+    def _variates(self, views):
+        """The variates of each modality: dict of ndarray of shape (n_rows, n_components)."""
+        variates = {}
+        for name, block in views.blocks.items():
+            shown = views.present[name]
+            rows = block if shown.all() else block[shown]
+            variates[name] = np.zeros((views.n_rows, self._n_features_out))
+            variates[name][shown] = centred_product(rows, self.means_[name], self.weights_[name])
+        return variates
+
+    def _represent(self, views):
+        shown = np.sum(list(views.present.values()), axis=0)
+        return sum(self._variates(views).values()) / np.maximum(shown, 1)[:, None]
+
+    def _reconstruct(self, Z):
+        return {name: self.means_[name] + Z @ B for name, B in self.regression_.items()}
+
+    def score(self, X, y=None):
+        """Sum over the components of the correlation between the variates of these rows.
+
+        Of more than two modalities it is the mean over the pairs.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            NaN marks absent modalities.
+        y : ignored
+
+        Returns
+        -------
+        float
+            At most `n_components`; higher is better.
+        """
+        views = self._check(X)
+        moments = gather(self._variates(views), views.patterns())
+        places = list(moments.columns.values())
+        covariance = moments.pairwise().covariance
+        variates = np.array([[covariance[one, two] for two in places] for one in places])
+        return float(correlate(variates).sum())
+
+
+def centred_product(block, mean, weights):
+    """(X - mean) @ weights, without densifying X."""
+    if isinstance(block, np.ndarray):
+        return (block - mean) @ weights
+    return block @ weights - mean @ weights

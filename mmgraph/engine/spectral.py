@@ -1,0 +1,180 @@
+"""Leading singular and eigenvectors, and the whitening of a covariance."""
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+__all__ = ["leading_eigen", "leading_singular", "refine", "row_space", "whitener"]
+
+SMALL = 64  # of smaller matrices all eigenvectors are computed
+SHARE = 4  # and where more than one in so many is wanted
+
+
+def whitener(covariance, tol=1e-12):
+    """Columns W with W' S W = I, one for each direction in which S varies.
+
+    S is scaled to correlations first, so the units of its columns do not matter. Where it is
+    regular W is triangular, from its Cholesky factor. Else W spans the eigenvectors of the
+    correlations whose eigenvalues are above `tol` times the largest, which treats columns that are
+    copies of each other alike.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (p, p)
+        S, positive semi-definite up to rounding.
+    tol : float
+        Below which an eigenvalue, relative to the largest, is zero.
+
+    Returns
+    -------
+    ndarray of shape (p, rank)
+    """
+    variances = covariance.diagonal()
+    varies = np.flatnonzero(variances > 0)
+    if not len(varies):
+        return np.zeros((len(covariance), 0))
+    scale = np.sqrt(variances[varies])
+    whole = len(varies) == len(covariance)
+    correlation = covariance if whole else covariance[np.ix_(varies, varies)]
+    correlation = correlation / scale / scale[:, None]
+    factor, failed = scipy.linalg.lapack.dpotrf(correlation, lower=1, clean=1)
+    # A diagonal entry is what the columns before leave of one: the smallest eigenvalue is below.
+    if not failed and factor.diagonal().min() ** 2 > 1e3 * tol:
+        inverse, _ = scipy.linalg.lapack.dtrtri(factor, lower=1)
+        W = inverse.T
+    else:
+        values, vectors = scipy.linalg.eigh(correlation)
+        kept = values > tol * values[-1]
+        W = vectors[:, kept] / np.sqrt(values[kept])
+    W = W / scale[:, None]
+    if whole:
+        return W
+    wide = np.zeros((len(covariance), W.shape[1]))
+    wide[varies] = W
+    return wide
+
+
+def leading_singular(T, k):
+    """The k largest singular values of a matrix and their vectors.
+
+    Parameters
+    ----------
+    T : ndarray of shape (p, q)
+    k : int
+        At most min(p, q).
+
+    Returns
+    -------
+    U : ndarray of shape (p, k)
+    values : ndarray of shape (k,)
+        In descending order.
+    V : ndarray of shape (q, k)
+    """
+    if T.shape[0] < T.shape[1]:
+        V, values, U = leading_singular(T.T, k)
+        return U, values, V
+    if T.shape[1] <= SMALL or SHARE * k > T.shape[1]:
+        U, values, Vt = scipy.linalg.svd(T, full_matrices=False)
+        return U[:, :k], values[:k], Vt[:k].T
+    _, V = leading_eigen(T.T @ T, k)
+    # Squaring has cost small values their digits: the last word is T's.
+    U, values, Wt = scipy.linalg.svd(T @ V, full_matrices=False)
+    return U, values, V @ Wt.T
+
+
+def leading_eigen(A, k):
+    """The k largest eigenvalues of a symmetric matrix, in descending order, and their vectors.
+
+    Parameters
+    ----------
+    A : ndarray of shape (p, p)
+    k : int
+        At most p.
+
+    Returns
+    -------
+    values : ndarray of shape (k,)
+    vectors : ndarray of shape (p, k)
+    """
+    p = len(A)
+    some = p > SMALL and SHARE * k <= p
+    values, vectors = scipy.linalg.eigh(A, subset_by_index=[p - k, p - 1] if some else None)
+    return values[: -k - 1 : -1], vectors[:, : -k - 1 : -1]
+
+
+def refine(product, start, k, tol=1e-6, max_iter=30, depth=3):
+    """The k leading eigenvectors of a positive semi-definite operator, from a guess.
+
+    A block Krylov iteration with restarts: quick where the guess is near, as along a path.
+
+    Parameters
+    ----------
+    product : callable
+        Of the operator with a matrix of shape (p, b).
+    start : ndarray of shape (p, b)
+        Guess, b >= k columns.
+    k : int
+        Number of eigenvectors wanted.
+    tol : float
+        Largest residual, relative to the largest eigenvalue.
+    max_iter : int
+        Restarts; what is there after them is returned.
+    depth : int
+        Powers of the operator between restarts.
+
+    Returns
+    -------
+    values : ndarray of shape (k,)
+        In descending order.
+    vectors : ndarray of shape (p, b)
+        The first k are the eigenvectors wanted; the others make the next guess better.
+    """
+    width = start.shape[1]
+    Q, _ = scipy.linalg.qr(start, mode="economic")
+    for _ in range(max_iter):
+        blocks = [Q]
+        for _ in range(depth):
+            blocks.append(scipy.linalg.qr(product(blocks[-1]), mode="economic")[0])
+        Q, _ = scipy.linalg.qr(np.concatenate(blocks, axis=1)[:, : len(start)], mode="economic")
+        image = product(Q)
+        values, rotation = scipy.linalg.eigh(Q.T @ image)
+        rotation = rotation[:, : -width - 1 : -1]
+        values = values[: -k - 1 : -1]
+        image, Q = image @ rotation, Q @ rotation
+        residual = np.linalg.norm(image[:, :k] - Q[:, :k] * values, axis=0)
+        if residual.max() <= tol * max(values[0], np.finfo(float).tiny):
+            break
+    return values, Q
+
+
+def row_space(block, mean):
+    """Coordinates of centred rows in an orthonormal basis of the space that they span.
+
+    Through the products of the rows with each other: quick where rows are fewer than columns.
+
+    Parameters
+    ----------
+    block : ndarray or CSR array of shape (n_rows, n_columns)
+    mean : ndarray of shape (n_columns,)
+        Of the rows.
+
+    Returns
+    -------
+    coordinates : ndarray of shape (n_rows, rank)
+    basis : ndarray of shape (n_columns, rank)
+    """
+    if sp.issparse(block):
+        along = block @ mean
+        gram = (block @ block.T).toarray() - along - along[:, None] + mean @ mean
+    else:
+        block = block - mean
+        gram = block @ block.T
+    values, vectors = scipy.linalg.eigh(gram)
+    rounding = np.finfo(float).eps * len(gram)
+    kept = values > rounding * (10 * values[-1] + rounding * (mean @ mean))
+    root = np.sqrt(values[kept])
+    vectors = vectors[:, kept]
+    basis = block.T @ (vectors / root)
+    if sp.issparse(block):
+        basis = basis - np.outer(mean, (vectors / root).sum(axis=0))
+    return vectors * root, basis
