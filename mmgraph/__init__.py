@@ -19,6 +19,7 @@ _HOMES = {
     "MKLTransformer": "fusion.mkl_transformer",
     "MultimodalDBM": "joint.dbm",
     "RBM": "joint.rbm",
+    "SparseCCA": "coordinated.sparse_cca",
     "datasets": "datasets",
     "load": "persistence",
     "pack": "modalities",

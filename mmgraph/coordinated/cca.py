@@ -5,10 +5,18 @@ import numbers
 from collections.abc import Mapping
 
 import numpy as np
+import scipy.sparse as sp
 
 from ..backend.random import key
 from ..engine import permutation
-from ..engine.correlation import CRITERIA, explained_covariance, solve, standardise
+from ..engine.correlation import (
+    CRITERIA,
+    SPARSE_SPREAD,
+    SPREAD,
+    explained_covariance,
+    solve,
+    standardise,
+)
 from ..engine.moments import gather
 from ..engine.shrinkage import ledoit_wolf, oracle_approximating, quartic, score_path
 from ..engine.spectral import row_space
@@ -199,7 +207,7 @@ class CCA(CanonicalEstimator):
                 fourth[name] = quartic(rows, rows.mean(axis=0, dtype=np.float64))
         self.moments_ = None if bases else moments
         self.n_samples_seen_ = views.n_rows
-        return self._solve(moments, bases, views.dtype, fourth)
+        return self._solve(moments, bases, _precision(views), fourth)
 
     def partial_fit(self, X, y=None):
         """Add rows to those fitted so far.
@@ -247,7 +255,7 @@ class CCA(CanonicalEstimator):
             moments = tuple(a.merge(b) for a, b in zip(self.moments_, moments, strict=True))
         self.moments_ = moments
         self.n_samples_seen_ = seen + views.n_rows
-        return self._solve(moments, {}, views.dtype, {})
+        return self._solve(moments, {}, _precision(views), {})
 
     def permutation_test(self, X, n_permutations=1000, *, statistic="wilks", random_state=None):
         """Test whether components are more than chance, on the rows that the model was fitted to.
@@ -388,16 +396,16 @@ class CCA(CanonicalEstimator):
         )
         return tuple(gather(part.blocks, part.patterns()) for part in parts)
 
-    def _solve(self, folds, bases, dtype, fourth):
+    def _solve(self, folds, bases, precision, fourth):
         whole = folds[0]
         for fold in folds[1:]:
             whole = whole.merge(fold)
         moments, names = whole.pairwise(), list(whole.columns)
         places = list(whole.columns.values())
-        covariance = standardise(moments, names, places)
+        covariance = standardise(moments, names, places, precision[1])
         problem = {
             "widths": [len(self.layout_.columns[name]) for name in names],
-            "tol": TOL[np.dtype(dtype).itemsize],
+            "tol": precision[0],
         }
         self.shrinkage_ = dict(zip(names, [0.0] * len(names), strict=True))
         if self.shrinkage == "cv":
@@ -466,3 +474,9 @@ class CCA(CanonicalEstimator):
             between.append(to)
         self._keep(means, own, variances, between, variates)
         self.explained_covariance_ = dict(zip(columns, shares, strict=True))
+
+
+def _precision(views):
+    """Relative variance of a combination of columns, and deviation of one, that are rounding."""
+    raw = any(map(sp.issparse, views.blocks.values()))
+    return TOL[views.dtype.itemsize], SPARSE_SPREAD if raw else SPREAD

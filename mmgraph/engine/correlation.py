@@ -14,16 +14,20 @@ from .spectral import leading_eigen, leading_singular, whitener
 
 __all__ = [
     "CRITERIA",
+    "SPARSE_SPREAD",
+    "SPREAD",
     "Description",
     "correlate",
     "describe",
     "explained_covariance",
+    "find_constant",
     "shrink",
     "solve",
     "standardise",
 ]
 
-CONSTANT = 1e-13  # a deviation, relative to the mean, below which a column is constant
+SPREAD = 1e-13  # a deviation, relative to the mean, below which a column is constant
+SPARSE_SPREAD = 1e-7  # the same where squares of raw values were added up, as of CSR rows
 MAX_SWEEPS = 500  # of the ascent of sums of correlations
 ASCENT_TOL = 1e-12
 
@@ -97,8 +101,22 @@ def shrink(covariance, s, width):
     return shrunk
 
 
-def standardise(moments, names, places):
+def standardise(moments, names, places, spread=SPREAD):
     """The covariance of moments, exactly zero where a column is constant.
+
+    Parameters
+    ----------
+    moments : Moments
+    names : sequence of str
+        Of the modalities.
+    places : sequence of slice
+        Where each stands.
+    spread : float
+        Deviation, relative to the mean, below which a column is constant.
+
+    Returns
+    -------
+    ndarray of shape (p, p)
 
     Raises
     ------
@@ -111,17 +129,27 @@ def standardise(moments, names, places):
             "the squares of X exceed its floating type: scale its columns down, or pass float64."
         )
     variances = covariance.diagonal()
-    constant = variances <= (CONSTANT * moments.mean) ** 2
-    for name, place in zip(names, places, strict=True):
-        if constant[place].all():
-            raise ValueError(
-                f"modality {name!r} has zero variance: its columns are all constant over "
-                f"n_samples={moments.n} row(s). Drop it, or give rows that differ."
-            )
+    constant = np.concatenate(
+        [
+            find_constant(name, variances[place], moments.mean[place], moments.n, spread)
+            for name, place in zip(names, places, strict=True)
+        ]
+    )
     if constant.any():
         covariance[constant] = 0
         covariance[:, constant] = 0
     return covariance
+
+
+def find_constant(name, variances, mean, n, spread=SPREAD):
+    """Which columns of a modality do not vary, as a mask; a ValueError if none does."""
+    constant = variances <= (spread * mean) ** 2
+    if constant.all():
+        raise ValueError(
+            f"modality {name!r} has zero variance: its columns are all constant over "
+            f"n_samples={n} row(s). Drop it, or give rows that differ."
+        )
+    return constant
 
 
 # Criteria for more than two modalities -----------------------------------------------------------

@@ -5,8 +5,6 @@ so that the canonical variates of some rows are correlated in others: along a wh
 fits share one eigendecomposition for each fold and modality.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
@@ -93,30 +91,19 @@ def quartic(block, mean):
     return total
 
 
-class _Rotated(NamedTuple):
-    """The rows of one fold in the principal axes of each modality over the other folds.
-
-    `values` are the variances along these of the others, `train` and `test` the covariances.
-    """
-
-    values: list
-    traces: list
-    train: np.ndarray
-    test: np.ndarray
-
-
 def score_path(folds, settings, n_components, *, widths, tol=1e-12):
     """Held-out canonical correlations, summed, of all settings of the shrinkage on all folds.
 
     Moments of the training rows are those of all rows less those of the fold. Weights are found for
-    the criterion "maxvar".
+    the criterion "maxvar", those of wide modalities from the ones of the last setting until the
+    sum of their squared correlations settles to four digits.
 
     Parameters
     ----------
     folds : sequence of Patterns
         Moments of the rows of each fold.
     settings : sequence of tuple of float
-        The shrinkage of each modality. Neighbours should be alike: each fit starts at the last.
+        The shrinkage of each modality.
     n_components : int
     widths : sequence of int
         Number of columns of each modality (more than in the moments if these are coordinates).
@@ -134,11 +121,11 @@ def score_path(folds, settings, n_components, *, widths, tol=1e-12):
     scores = np.empty((len(settings), len(folds)))
     for f, fold in enumerate(folds):
         train, test = total.subtract(fold).pairwise().covariance, fold.pairwise().covariance
-        rotated, guess = _rotate(train, test, places), None
-        for i, setting in enumerate(settings):
+        path = _Path(train, test, places, widths, n_components)
+        for i in sorted(range(len(settings)), key=settings.__getitem__):
+            setting = settings[i]
             if min(setting) > 0:
-                weights, guess = _step(rotated, places, setting, widths, n_components, guess)
-                covariance = rotated.test
+                weights, covariance = path.weights(setting), path.test
             else:
                 weights = solve(
                     train, places, n_components, shrinkage=setting, widths=widths, tol=tol
@@ -148,65 +135,61 @@ def score_path(folds, settings, n_components, *, widths, tol=1e-12):
     return scores
 
 
-def _rotate(train, test, places):
-    values, axes = [], np.zeros_like(train)
-    for place in places:
-        found, axes[place, place] = scipy.linalg.eigh(train[place, place])
-        values.append(np.maximum(found, 0.0))
+class _Path:
+    """Weights along a path of settings, in the principal axes of each modality."""
 
-    def turned(covariance):
-        out = np.empty_like(covariance)
-        for one in places:
-            half = axes[one, one].T @ covariance[one]
-            for two in places:
-                out[one, two] = half[:, two] @ axes[two, two]
-        return out
+    def __init__(self, train, test, places, widths, n_components):
+        self.places, self.widths, self.n_components = places, widths, n_components
+        axes = []
+        self.values = []
+        for place in places:
+            values, vectors = scipy.linalg.eigh(train[place, place])
+            self.values.append(np.maximum(values, 0.0))
+            axes.append(vectors)
+        self.train, self.test = (_turned(S, places, axes) for S in (train, test))
+        self.first, self.gram = None, None
+        self.guesses = {}
 
-    return _Rotated(values, [v.sum() for v in values], turned(train), turned(test))
+    def weights(self, setting):
+        """Weights of each modality, up to scale. Neighbours should come one after the other."""
+        scales = [
+            1 / np.sqrt((1 - s) * values + max(s * values.sum() / width, np.finfo(float).tiny))
+            for s, values, width in zip(setting, self.values, self.widths, strict=True)
+        ]
+        if len(self.places) > 2:
+            scale = np.concatenate(scales)
+            R = scale[:, None] * self.train * scale
+            for place in self.places:
+                R[place, place] = np.eye(place.stop - place.start)
+            weights = scale[:, None] * self._leading(R, setting)
+            return [weights[place] for place in self.places]
+        one, two = self.places
+        if setting[0] != self.first:
+            half = scales[0][:, None] * self.train[one, two]
+            self.first, self.gram = setting[0], half.T @ half
+        V = self._leading(scales[1][:, None] * self.gram * scales[1], setting)
+        V = scales[1][:, None] * V
+        return [scales[0][:, None] ** 2 * (self.train[one, two] @ V), V]
+
+    def _leading(self, A, setting):
+        k, guess = min(self.n_components, len(A)), self.guesses.get(setting[1:])
+        if max(DIRECT, 4 * (k + SPARE)) > len(A):
+            return leading_eigen(A, k)[1]
+        if guess is None:
+            guess = self.guesses.get(None)
+        guess = leading_eigen(A, k + SPARE)[1] if guess is None else refine(A, guess, k)
+        self.guesses[setting[1:]] = self.guesses[None] = guess
+        return guess[:, :k]
 
 
-def _step(rotated, places, setting, widths, n_components, guess):
-    """Weights in the rotated columns for one setting, and the guess for the next."""
-    scales = [
-        1 / np.sqrt((1 - s) * values + max(s * trace / width, np.finfo(float).tiny))
-        for s, values, trace, width in zip(
-            setting, rotated.values, rotated.traces, widths, strict=True
-        )
-    ]
-    if len(places) == 2:
-        one, two = places
-        if widths[0] < widths[1]:  # the product is of the narrower one
-            one, two, scales = two, one, scales[::-1]
-        T = scales[0][:, None] * rotated.train[one, two] * scales[1]
-        V, guess = _leading(T, n_components, guess)
-        found = [T @ V, V]
-        norms = np.linalg.norm(found[0], axis=0)
-        found[0] /= np.where(norms > 0, norms, 1.0)
-        weights = [scale[:, None] * u for scale, u in zip(scales, found, strict=True)]
-        return (weights if one is places[0] else weights[::-1]), guess
-    scale = np.concatenate(scales)
-    R = scale[:, None] * rotated.train * scale
-    for place in places:
-        R[place, place] = np.eye(place.stop - place.start)
-    vectors, guess = _leading(R, n_components, guess, square=False)
-    weights = scale[:, None] * vectors
-    return [weights[place] for place in places], guess
-
-
-def _leading(T, k, guess, *, square=True):
-    """Leading right singular vectors, or eigenvectors, near a guess, and the next guess."""
-    k = min(k, T.shape[1])
-    if max(DIRECT, 4 * (k + SPARE)) > T.shape[1]:
-        return leading_eigen(T.T @ T if square else T, k)[1], None
-    if guess is None:
-        _, guess = leading_eigen(T.T @ T if square else T, k + SPARE)
-        return guess[:, :k], guess
-
-    def product(Q):
-        return T.T @ (T @ Q) if square else T @ Q
-
-    _, guess = refine(product, guess, k)
-    return guess[:, :k], guess
+def _turned(covariance, places, axes):
+    """A covariance in the principal axes of each modality."""
+    turned = np.empty_like(covariance)
+    for one, vectors in zip(places, axes, strict=True):
+        half = vectors.T @ covariance[one]
+        for two, others in zip(places, axes, strict=True):
+            turned[one, two] = half[:, two] @ others
+    return turned
 
 
 def _held_out(weights, covariance, places):

@@ -102,49 +102,40 @@ def leading_eigen(A, k):
     return values[: -k - 1 : -1], vectors[:, : -k - 1 : -1]
 
 
-def refine(product, start, k, tol=1e-6, max_iter=30, depth=3):
-    """The k leading eigenvectors of a positive semi-definite operator, from a guess.
+def refine(A, start, k, tol=1e-4, max_iter=30):
+    """A basis near the k leading eigenvectors of a positive semi-definite matrix, from a guess.
 
-    A block Krylov iteration with restarts: quick where the guess is near, as along a path.
+    Each iteration takes the best of the space of the guess and its image (Rayleigh and Ritz), which
+    is quick where the guess is near, as along a path.
 
     Parameters
     ----------
-    product : callable
-        Of the operator with a matrix of shape (p, b).
+    A : ndarray of shape (p, p)
     start : ndarray of shape (p, b)
-        Guess, b >= k columns.
+        Guess, k <= b <= p / 2.
     k : int
         Number of eigenvectors wanted.
     tol : float
-        Largest residual, relative to the largest eigenvalue.
+        When to stop: the sum of the k eigenvalues rises by less than this share of it.
     max_iter : int
-        Restarts; what is there after them is returned.
-    depth : int
-        Powers of the operator between restarts.
+        Most iterations.
 
     Returns
     -------
-    values : ndarray of shape (k,)
-        In descending order.
-    vectors : ndarray of shape (p, b)
-        The first k are the eigenvectors wanted; the others make the next guess better.
+    ndarray of shape (p, b)
+        In descending order. The first k are wanted; the others make the next guess better.
     """
-    width = start.shape[1]
-    Q, _ = scipy.linalg.qr(start, mode="economic")
+    width, last = start.shape[1], 0.0
+    Q = start
     for _ in range(max_iter):
-        blocks = [Q]
-        for _ in range(depth):
-            blocks.append(scipy.linalg.qr(product(blocks[-1]), mode="economic")[0])
-        Q, _ = scipy.linalg.qr(np.concatenate(blocks, axis=1)[:, : len(start)], mode="economic")
-        image = product(Q)
-        values, rotation = scipy.linalg.eigh(Q.T @ image)
-        rotation = rotation[:, : -width - 1 : -1]
-        values = values[: -k - 1 : -1]
-        image, Q = image @ rotation, Q @ rotation
-        residual = np.linalg.norm(image[:, :k] - Q[:, :k] * values, axis=0)
-        if residual.max() <= tol * max(values[0], np.finfo(float).tiny):
+        Q, _ = np.linalg.qr(np.concatenate([Q, A @ Q], axis=1))
+        values, rotation = scipy.linalg.eigh(Q.T @ (A @ Q))
+        Q = Q @ rotation[:, : -width - 1 : -1]
+        total = values[-k:].sum()
+        if total - last <= tol * total:
             break
-    return values, Q
+        last = total
+    return Q
 
 
 def row_space(block, mean):

@@ -1,0 +1,169 @@
+"""Sparse canonical variates: the penalised matrix decomposition.
+
+Unit vectors u_i with a bounded sum of absolute values maximise the sum over pairs of modalities of
+u_i' K_ij u_j, K_ij being the correlations of standardised columns (Witten, Tibshirani & Hastie
+2009; Witten & Tibshirani 2009). K is never formed: it is applied through the rows.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+__all__ = ["Columns", "columns_of", "decompose", "soft_unit"]
+
+START = 100  # sweeps without a penalty, for where to start
+BISECTIONS = 60
+
+
+class Columns(NamedTuple):
+    """Standardised columns of a modality, as an operator; rows that lack it are zero.
+
+    Attributes
+    ----------
+    block : ndarray or CSR array of shape (n_rows, n_columns)
+    shown : ndarray of float, shape (n_rows,)
+        1 where the modality is shown.
+    mean, scale : ndarray of shape (n_columns,)
+        What is still to be taken off the block, and what to divide it by.
+    """
+
+    block: np.ndarray
+    shown: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def forward(self, u):
+        """The columns times a vector, or times some."""
+        u = (u.T / self.scale).T
+        shown = self.shown if u.ndim == 1 else self.shown[:, None]
+        return self.block @ u - shown * (self.mean @ u)
+
+    def backward(self, t):
+        """Their transpose times a vector, or times some, that are zero where nothing is shown."""
+        total = t.sum(axis=0)
+        offset = self.mean * total if t.ndim == 1 else np.outer(self.mean, total)
+        return ((self.block.T @ t - offset).T / self.scale).T
+
+
+def columns_of(block, shown, mean, scale):
+    """Standardise columns; those of `scale` 0 become zero. CSR blocks stay as they are inside.
+
+    Parameters
+    ----------
+    block : ndarray or CSR array of shape (n_rows, n_columns)
+    shown : ndarray of bool, shape (n_rows,)
+    mean, scale : ndarray of shape (n_columns,)
+
+    Returns
+    -------
+    Columns
+    """
+    divisor = np.where(scale > 0, scale, np.inf)
+    if sp.issparse(block):
+        block = block.copy()
+        block.data[~np.repeat(shown, np.diff(block.indptr))] = 0
+        return Columns(block, shown.astype(float), mean, divisor)
+    block = np.where(shown[:, None], (block - mean) / divisor, 0.0)
+    nothing = np.zeros(len(mean))
+    return Columns(block, shown.astype(float), nothing, nothing + 1)
+
+
+def decompose(columns, bounds, n_components, *, max_iter, tol):
+    """Sparse vectors of each modality, component by component, by alternating maximisation.
+
+    Parameters
+    ----------
+    columns : sequence of Columns
+        Of one modality its variance is decomposed, of more the correlations between them.
+    bounds : sequence of float
+        Largest sum of absolute values of the unit vector of each modality, at least 1.
+    n_components : int
+    max_iter : int
+        Most sweeps for a component.
+    tol : float
+        Largest change of an entry at which it is settled.
+
+    Returns
+    -------
+    vectors : list of ndarray of shape (n_columns, n_found)
+        Fewer components than asked for are found where nothing is left to explain.
+    n_iter : int
+        Most sweeps that a component took.
+    """
+    m = len(columns)
+    counts = np.array([[one.shown @ two.shown for two in columns] for one in columns])
+    pairs = [[j for j in range(m) if j != i] or [i] for i in range(m)]
+    found = [np.zeros((len(c.scale), 0)) for c in columns]
+    taken = np.zeros((m, m, 0))  # what the components found explain of each pair
+    rng = np.random.default_rng(0)
+    most, first = 0, None
+
+    def towards(i, u):
+        t = sum(columns[j].forward(u[j]) / counts[i, j] for j in pairs[i])
+        a = columns[i].backward(columns[i].shown * t)
+        for j in pairs[i]:
+            a -= found[i] @ (taken[i, j] * (found[j].T @ u[j]))
+        return a
+
+    for _ in range(n_components):
+        u = [soft_unit(rng.normal(size=len(c.scale)), np.inf) for c in columns]
+        for limits, sweeps in (([np.inf] * m, START), (bounds, max_iter)):
+            n_sweeps = 0
+            settled = False
+            while n_sweeps < sweeps and not settled:
+                n_sweeps += 1
+                before = list(u)
+                for i in range(m):
+                    u[i] = soft_unit(towards(i, u), limits[i])
+                steps = (np.abs(a - b).max() for a, b in zip(u, before, strict=True))
+                settled = max(steps) <= tol
+        value = sum(u[i] @ towards(i, u) for i in range(m))
+        first = value if first is None else first
+        if not value > 1e-10 * first:
+            break
+        most = max(most, n_sweeps)
+        gain = np.zeros((m, m))
+        for i in range(m):
+            for j in pairs[i]:
+                t = columns[j].forward(u[j]) @ columns[i].forward(u[i]) / counts[i, j]
+                gain[i, j] = t - (u[i] @ found[i]) @ (taken[i, j] * (found[j].T @ u[j]))
+        taken = np.concatenate([taken, gain[:, :, None]], axis=2)
+        found = [np.column_stack([f, v]) for f, v in zip(found, u, strict=True)]
+    return found, most
+
+
+def soft_unit(a, bound):
+    """The unit vector of the largest product with a whose absolute values sum to at most `bound`.
+
+    It is a, soft-thresholded by as much as it takes, and scaled (lemma 2.2 of Witten et al. 2009).
+
+    Parameters
+    ----------
+    a : ndarray of shape (p,)
+    bound : float
+        At least 1.
+
+    Returns
+    -------
+    ndarray of shape (p,)
+        Zero if a is.
+    """
+    largest = np.abs(a).max()
+    if largest == 0:
+        return np.zeros_like(a)
+    a = a / largest
+
+    def unit(threshold):
+        u = np.sign(a) * np.maximum(np.abs(a) - threshold, 0.0)
+        return u / np.linalg.norm(u)
+
+    if np.abs(found := unit(0.0)).sum() <= bound:
+        return found
+    low, high = 0.0, 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        if middle == 1.0:
+            break
+        low, high = (middle, high) if np.abs(unit(middle)).sum() > bound else (low, middle)
+    return unit(high if high < 1.0 else low)
