@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.linalg.blas import dsyrk
 
 from ..backend.arrays import namespace
 
@@ -245,19 +246,26 @@ def _of_blocks(parts, n_rows, rows=None):
     """
     xp = namespace(*parts)
     width = sum(part.shape[1] for part in parts)
-    at_once = max(MIN_BLOCK, BLOCK_BYTES // (8 * max(1, width)))
+    if not n_rows:
+        return _nothing(width, xp)
+    at_once = min(n_rows, max(MIN_BLOCK, BLOCK_BYTES // (8 * max(1, width))))
+    dtype = np.result_type(*(part.dtype for part in parts))
+    room = None if all(map(sp.issparse, parts)) else xp.empty((at_once, width), dtype)
     counts, means, rests = [], [], []
-    scatter = xp.zeros((width, width))
+    scatter = xp.zeros((width, width), order="F")
     for start in range(0, n_rows, at_once):
         stop = min(start + at_once, n_rows)
         chosen = slice(start, stop) if rows is None else rows[start:stop]
-        mean, rest, product = _of_block([part[chosen] for part in parts], xp)
-        scatter += product
+        some = [part[chosen] for part in parts]
+        if room is None:
+            mean = rest = _add_sparse(scatter, some)
+        else:
+            mean, rest = _add_centred(scatter, some, room[: stop - start], xp)
         counts.append(stop - start)
         means.append(mean)
         rests.append(rest)
-    if not counts:
-        return _nothing(width, xp)
+    scatter = xp.triu(scatter)
+    scatter += xp.triu(scatter, 1).T
     counts, means, rests = xp.asarray(counts, float), xp.stack(means), xp.stack(rests)
     root = xp.sqrt(counts)[:, None]
     mean = counts @ means / n_rows
@@ -267,19 +275,31 @@ def _of_blocks(parts, n_rows, rows=None):
     return Moments(n_rows, mean, scatter)
 
 
-def _of_block(parts, xp):
-    """The mean of a block of rows, its distance from a centre near it, the scatter about that."""
-    if all(map(sp.issparse, parts)):
-        block = sp.hstack(parts, format="csr").astype(np.float64)
-        mean = np.asarray(block.mean(axis=0)).ravel()
-        return mean, mean, (block.T @ block).toarray()
+def _add_centred(scatter, parts, room, xp):
+    """Add the upper triangle of the scatter of rows about a centre near their mean.
+
+    Returns
+    -------
+    mean : array
+    rest : array
+        Its distance from the centre, which is in the floating type of the rows.
+    """
     parts = [part.toarray() if sp.issparse(part) else part for part in parts]
     mean = xp.concatenate([part.mean(axis=0, dtype=np.float64) for part in parts])
-    dtype = np.result_type(*(part.dtype for part in parts))
-    centre = mean.astype(dtype)
-    block = xp.empty((len(parts[0]), len(centre)), dtype)
+    centre = mean.astype(room.dtype)
     stop = 0
     for part in parts:
         place = slice(stop, stop := stop + part.shape[1])
-        xp.subtract(part, centre[place], out=block[:, place])
-    return mean, mean - centre, block.T @ block
+        xp.subtract(part, centre[place], out=room[:, place])
+    if xp is np and room.dtype == np.float64:
+        dsyrk(1.0, room.T, beta=1.0, c=scatter, overwrite_c=1)
+    else:
+        scatter += room.T @ room
+    return mean, mean - centre
+
+
+def _add_sparse(scatter, parts):
+    """Add the scatter of CSR rows about zero; returns their mean."""
+    block = sp.hstack(parts, format="csr").astype(np.float64)
+    scatter += (block.T @ block).toarray()
+    return np.asarray(block.mean(axis=0)).ravel()
