@@ -306,9 +306,13 @@ def test_fetchers_say_what_is_missing(fetcher, home):
     assert not home.exists()
 
 
-def test_emoji_says_how_to_make_it(home):
-    with pytest.raises(OSError, match=r"emoji\.npz is missing.*make it as the notes"):
-        datasets.load_emoji(data_home=home)
+@pytest.mark.parametrize(
+    ("loader", "file"),
+    [(datasets.load_emoji, "emoji"), (datasets.load_liver_toxicity, "liver_toxicity")],
+)
+def test_local_sets_say_how_to_make_them(loader, file, home):
+    with pytest.raises(OSError, match=rf"{file}\.npz is missing.*make it as the notes"):
+        loader(data_home=home)
 
 
 def test_get_data_home(tmp_path):
@@ -545,6 +549,18 @@ def test_emoji():
     words = {word for word, has in zip(bunch.vocabulary, bunch.text[0], strict=True) if has}
     assert words <= set(bunch.keywords[0])
     assert len(bunch.train) + len(bunch.test) == 1637
+
+
+@needs_copies
+def test_liver_toxicity():
+    bunch = datasets.load_liver_toxicity(as_frame=True)
+    assert bunch.gene.shape == (64, 3116)
+    assert bunch.clinic.shape == (64, 10)
+    assert bunch.target_names == ["50", "150", "1500", "2000"]
+    np.testing.assert_array_equal(np.bincount(bunch.target), 16)
+    assert set(bunch.hours) == {6, 18, 24, 48}
+    assert bunch.frame.columns[-1] == "clinic__Cholesterol.mg.dL."
+    assert len(bunch.train) + len(bunch.test) == 64
 
 
 def test_import_is_light():

@@ -33,6 +33,45 @@ def test_parts_are_merged_and_taken_out():
         moments.subtract(one, moments.of_rows(X))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_mean_far_from_zero(dtype, monkeypatch):
+    """The rows are centred before their product, block by block."""
+    monkeypatch.setattr(moments, "BLOCK_BYTES", 1)
+    far = (X + 1e4).astype(dtype)
+    tol = 1e-4 if dtype == np.float32 else 1e-10
+    assert_moments(moments.of_rows(far), far.astype(float), tol)
+
+
+def test_pairwise():
+    rows = X.copy()
+    rows[:200, :3] = np.nan
+    rows[100:400, 5:] = np.nan
+    views = LAYOUT.views(rows)
+    found = moments.gather(views.blocks, views.patterns()).pairwise()
+    assert found.n == 1000
+    np.testing.assert_allclose(found.mean, np.nanmean(rows, axis=0))
+    S = found.covariance
+    np.testing.assert_allclose(S[:3, :3], np.cov(X[200:, :3].T, ddof=0))
+    np.testing.assert_allclose(S[:3, 3:5], np.cov(X[200:, :5].T, ddof=0)[:3, 3:])
+    both = np.cov(X[400:][:, [0, 1, 2, 5, 6]].T, ddof=0)
+    np.testing.assert_allclose(S[5:, :3], both[3:, :3])
+
+
+def test_pairwise_is_a_covariance():
+    """Of correlations 1, 1 and -1, each seen in rows of its own, there is no joint one."""
+    values = np.tile(rng.normal(size=100), 3)
+    rows = np.full((300, 3), np.nan)
+    for start, (one, two, sign) in enumerate([(0, 1, 1), (1, 2, 1), (0, 2, -1)]):
+        at = slice(100 * start, 100 * start + 100)
+        rows[at, one], rows[at, two] = values[at], sign * values[at]
+    views = Layout({name: np.array([k]) for k, name in enumerate("abc")}, 3).views(rows)
+    S = moments.gather(views.blocks, views.patterns()).pairwise().covariance
+    assert np.linalg.eigvalsh(S)[0] > -1e-10
+    np.testing.assert_allclose(S.diagonal(), np.nanvar(rows, axis=0))
+    r = S / np.sqrt(np.outer(S.diagonal(), S.diagonal()))
+    np.testing.assert_allclose([r[0, 1], r[1, 2], r[0, 2]], [0.5, 0.5, -0.5])
+
+
 def test_patterns():
     rows = X.copy()
     rows[:200, :3] = np.nan

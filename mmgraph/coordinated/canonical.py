@@ -15,7 +15,7 @@ class CanonicalEstimator(RepresentationMixin, MultimodalEstimator):
     """Base of the estimators that fit one weight a column and component."""
 
     def _keep(self, means, weights, variances, between, variates):
-        """Set the fitted attributes, with the sign of each component fixed.
+        """Set the fitted attributes, with the sign of each component fixed, which is returned.
 
         The largest loading of each component, over all modalities, is positive. The arguments are
         dicts by modality and the arguments of :func:`~mmgraph.engine.correlation.describe`.
@@ -37,6 +37,7 @@ class CanonicalEstimator(RepresentationMixin, MultimodalEstimator):
         self.explained_variance_ratio_ = by_name(found.explained)
         self.redundancy_ = by_name(found.redundancy)
         self.regression_ = by_name(b * sign[:, None] for b in found.regression)
+        return sign
 
     @property
     def _n_features_out(self):

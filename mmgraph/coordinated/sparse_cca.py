@@ -25,7 +25,7 @@ class SparseCCA(CanonicalEstimator):
 
     and the bounds :math:`c_i` leave most entries at zero. The covariance within a modality is taken
     for the identity, so this is a sparse form of partial least squares, with two or more
-    modalities. Later components explain what the earlier ones leave of K.
+    modalities. Before the next component each modality is freed of its variate, by regression.
 
     Parameters
     ----------
@@ -49,7 +49,12 @@ class SparseCCA(CanonicalEstimator):
         over the pairs. In the order in which the components were found.
     weights_ : dict of str to ndarray of shape (n_columns, n_components)
         Weights of each modality, most of them 0; the variates have variance 1 over the training
-        rows. The sign of a component makes the largest of its loadings positive.
+        rows. The weights of a component are those of its own columns and, since it is freed of
+        earlier variates, of the columns of earlier components. Its sign makes the largest of its
+        loadings positive.
+    vectors_ : dict of str to ndarray of shape (n_columns, n_components)
+        The unit vectors u, of standardised columns freed of earlier variates: the columns that a
+        component has chosen are those that are not 0.
     loadings_ : dict of str to ndarray of shape (n_columns, n_components)
         Structure correlations: those of each column with the variate of its own modality.
     explained_variance_ratio_, redundancy_, regression_, means_ : dict of str to ndarray
@@ -72,7 +77,9 @@ class SparseCCA(CanonicalEstimator):
     K is applied through the rows and not formed: a sweep costs O(n p). Of a row that lacks
     modalities, those that it shows count for the pairs that it shows.
 
-    Variates of different components are not uncorrelated, as those of :class:`CCA` are.
+    The original takes what a component explains off K, after which the next one often finds much
+    the same columns; freed columns, as in sparse partial least squares [3]_, give variates that are
+    uncorrelated within a modality (where its rows are complete). First components are the same.
 
     References
     ----------
@@ -80,6 +87,8 @@ class SparseCCA(CanonicalEstimator):
        to sparse principal components and canonical correlation analysis. Biostatistics 10, 515-534.
     .. [2] Witten & Tibshirani (2009), Extensions of sparse canonical correlation analysis with
        applications to genomic data. Statistical Applications in Genetics and Molecular Biology 8.
+    .. [3] Lê Cao, Martin, Robert-Granié & Besse (2009), Sparse canonical methods for biological
+       data integration: application to a cross-platform study. BMC Bioinformatics 10, 34.
 
     Examples
     --------
@@ -134,10 +143,9 @@ class SparseCCA(CanonicalEstimator):
             scales[name] = np.sqrt(variances)
             columns.append(columns_of(block, shown, means[name], scales[name]))
         bounds = [max(1.0, penalties[name] * np.sqrt(len(means[name]))) for name in names]
-        vectors, self.n_iter_ = decompose(
-            columns, bounds, self.n_components, max_iter=self.max_iter, tol=self.tol
-        )
-        self._tell(names, columns, vectors, means, scales)
+        found = decompose(columns, bounds, self.n_components, max_iter=self.max_iter, tol=self.tol)
+        self._tell(names, columns, found, means, scales)
+        self.n_iter_ = found.n_iter
         return self
 
     def _check_parameters(self):
@@ -167,16 +175,13 @@ class SparseCCA(CanonicalEstimator):
                         "be learnt: add rows that show both."
                     )
 
-    def _tell(self, names, columns, vectors, means, scales):
-        """Set what is known of the unit vectors of standardised columns."""
+    def _tell(self, names, columns, found, means, scales):
+        """Set what is known of the components of standardised columns."""
         scores, weights = [], {}
-        for name, c, u in zip(names, columns, vectors, strict=True):
-            z = c.forward(u)
-            deviation = np.sqrt((z**2).sum(axis=0) / c.shown.sum())
-            deviation[deviation == 0] = 1
-            scores.append(z / deviation)
-            scale = scales[name][:, None]
-            weights[name] = np.divide(u, scale, out=np.zeros_like(u), where=scale > 0) / deviation
+        for name, c, w, z in zip(names, columns, found.weights, found.variates, strict=True):
+            root, scale = np.sqrt(c.shown.sum()), scales[name][:, None]
+            scores.append(root * z)
+            weights[name] = np.divide(root * w, scale, out=np.zeros_like(w), where=scale > 0)
         between = [
             [
                 scales[name][:, None] * c.backward(c.shown[:, None] * z) / (c.shown @ d.shown)
@@ -191,7 +196,8 @@ class SparseCCA(CanonicalEstimator):
             ]
         )
         variances = {name: scale**2 for name, scale in scales.items()}
-        self._keep(means, weights, variances, between, variates)
+        sign = self._keep(means, weights, variances, between, variates)
+        self.vectors_ = {name: sign * u for name, u in zip(names, found.vectors, strict=True)}
 
 
 def _mean_and_variance(block):

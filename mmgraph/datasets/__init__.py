@@ -7,6 +7,7 @@ Every loader returns a :class:`~sklearn.utils.Bunch` with one 2-D array per moda
 from ._fetch import get_data_home
 from .digit_captions import load_digit_captions, measure_style
 from .emoji import load_emoji
+from .liver_toxicity import load_liver_toxicity
 from .mnist import fetch_mnist
 from .multiple_features import fetch_multiple_features
 from .spoken_digits import fetch_spoken_digits, mfcc, mfcc_summary
@@ -22,6 +23,7 @@ __all__ = [
     "get_data_home",
     "load_digit_captions",
     "load_emoji",
+    "load_liver_toxicity",
     "measure_style",
     "mfcc",
     "mfcc_summary",

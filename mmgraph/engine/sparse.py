@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["Columns", "columns_of", "decompose", "soft_unit"]
+__all__ = ["Columns", "Sparse", "columns_of", "decompose", "soft_unit"]
 
 START = 100  # sweeps without a penalty, for where to start
 BISECTIONS = 60
@@ -69,8 +69,31 @@ def columns_of(block, shown, mean, scale):
     return Columns(block, shown.astype(float), nothing, nothing + 1)
 
 
+class Sparse(NamedTuple):
+    """Sparse components.
+
+    Attributes
+    ----------
+    vectors : list of ndarray of shape (n_columns, n_components)
+        The sparse unit vectors u of each modality, of columns freed of earlier variates.
+    weights : list of ndarray of shape (n_columns, n_components)
+        What makes the same variates of the columns as they are, with unit length over the rows.
+    variates : list of ndarray of shape (n_rows, n_components)
+    n_iter : int
+        Most sweeps that a component took.
+    """
+
+    vectors: list
+    weights: list
+    variates: list
+    n_iter: int
+
+
 def decompose(columns, bounds, n_components, *, max_iter, tol):
     """Sparse vectors of each modality, component by component, by alternating maximisation.
+
+    Before the next component the columns of each modality are freed of its variate, as in partial
+    least squares (Lê Cao et al. 2009): the variates of a modality are uncorrelated.
 
     Parameters
     ----------
@@ -79,6 +102,7 @@ def decompose(columns, bounds, n_components, *, max_iter, tol):
     bounds : sequence of float
         Largest sum of absolute values of the unit vector of each modality, at least 1.
     n_components : int
+        Fewer are found where nothing is left to explain.
     max_iter : int
         Most sweeps for a component.
     tol : float
@@ -86,31 +110,28 @@ def decompose(columns, bounds, n_components, *, max_iter, tol):
 
     Returns
     -------
-    vectors : list of ndarray of shape (n_columns, n_found)
-        Fewer components than asked for are found where nothing is left to explain.
-    n_iter : int
-        Most sweeps that a component took.
+    Sparse
     """
     m = len(columns)
     counts = np.array([[one.shown @ two.shown for two in columns] for one in columns])
     pairs = [[j for j in range(m) if j != i] or [i] for i in range(m)]
     found = [np.zeros((len(c.scale), 0)) for c in columns]
-    taken = np.zeros((m, m, 0))  # what the components found explain of each pair
+    weights = list(found)
+    variates = [np.zeros((len(c.shown), 0)) for c in columns]
     rng = np.random.default_rng(0)
     most, first = 0, None
 
+    def free(i, t):
+        return t - variates[i] @ (variates[i].T @ t)
+
     def towards(i, u):
-        t = sum(columns[j].forward(u[j]) / counts[i, j] for j in pairs[i])
-        a = columns[i].backward(columns[i].shown * t)
-        for j in pairs[i]:
-            a -= found[i] @ (taken[i, j] * (found[j].T @ u[j]))
-        return a
+        t = sum(free(j, columns[j].forward(u[j])) / counts[i, j] for j in pairs[i])
+        return columns[i].backward(free(i, columns[i].shown * t))
 
     for _ in range(n_components):
         u = [soft_unit(rng.normal(size=len(c.scale)), np.inf) for c in columns]
         for limits, sweeps in (([np.inf] * m, START), (bounds, max_iter)):
-            n_sweeps = 0
-            settled = False
+            n_sweeps, settled = 0, False
             while n_sweeps < sweeps and not settled:
                 n_sweeps += 1
                 before = list(u)
@@ -123,14 +144,15 @@ def decompose(columns, bounds, n_components, *, max_iter, tol):
         if not value > 1e-10 * first:
             break
         most = max(most, n_sweeps)
-        gain = np.zeros((m, m))
-        for i in range(m):
-            for j in pairs[i]:
-                t = columns[j].forward(u[j]) @ columns[i].forward(u[i]) / counts[i, j]
-                gain[i, j] = t - (u[i] @ found[i]) @ (taken[i, j] * (found[j].T @ u[j]))
-        taken = np.concatenate([taken, gain[:, :, None]], axis=2)
-        found = [np.column_stack([f, v]) for f, v in zip(found, u, strict=True)]
-    return found, most
+        for i, c in enumerate(columns):
+            whole = c.forward(u[i])
+            along = variates[i].T @ whole
+            rest = whole - variates[i] @ along
+            length = np.linalg.norm(rest) or np.inf
+            weights[i] = np.column_stack([weights[i], (u[i] - weights[i] @ along) / length])
+            variates[i] = np.column_stack([variates[i], rest / length])
+            found[i] = np.column_stack([found[i], u[i]])
+    return Sparse(found, weights, variates, most)
 
 
 def soft_unit(a, bound):

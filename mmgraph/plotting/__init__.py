@@ -5,6 +5,11 @@ Each display computes what it shows in ``from_estimator``, keeps it in attribute
 """
 
 from .chains import ChainDisplay
+from .correlation import (
+    CorrelationCircleDisplay,
+    RegularisationPathDisplay,
+    ScoresDisplay,
+)
 from .generation import GenerationDisplay, words_of
 from .joint_space import JointSpaceDisplay
 from .receptive_fields import ReceptiveFieldsDisplay
@@ -12,9 +17,12 @@ from .training import TrainingDisplay
 
 __all__ = [
     "ChainDisplay",
+    "CorrelationCircleDisplay",
     "GenerationDisplay",
     "JointSpaceDisplay",
     "ReceptiveFieldsDisplay",
+    "RegularisationPathDisplay",
+    "ScoresDisplay",
     "TrainingDisplay",
     "words_of",
 ]
