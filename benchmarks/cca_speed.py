@@ -1,6 +1,6 @@
 """How long canonical correlations take, beside peers and beside the products that they need.
 
-    python -m benchmarks.cca_speed [--rows 20000] [--columns 500] [--out docs/results]
+    python -m benchmarks.cca_speed [--parts two three path stream] [--out docs/results]
 
 All on one BLAS thread, in seconds of processor time, the best of some runs. The rows are normal
 with ten latent variables in common. What is wrong with a peer that cannot be run is said.
@@ -179,54 +179,70 @@ def streamed(n_rows, width, chunk=50_000):
     return json.loads(done.stdout)
 
 
+PARTS = {
+    "two": (two, "one fit, two modalities", "of X.T @ copy"),
+    "three": (three, "one fit, three modalities", "of mmgraph"),
+    "path": (path, f"a path of {N_FITS} fits", "of mmgraph"),
+}
+
+
+def measure(name, n, width, modules):
+    """The rows of the table of one part."""
+    part, task, beside = PARTS[name]
+    with threadpool_limits(1):
+        for by, spent, unit, value in part(n, width, modules):
+            yield {
+                "task": task,
+                "by": by,
+                "CPU-s": "" if spent is None else spent,
+                "ratio": "" if spent is None else f"{spent / unit:.2f} {beside}",
+                "sum of correlations": "" if value is None else f"{value:.6f}",
+            }
+
+
+def text(record):
+    """The record as reStructuredText."""
+    rows = [row for name in PARTS for row in record.get(name, [])]
+    stream, peers = record.get("stream"), record["peers"].items()
+    lines = [table(rows)] if rows else []
+    if stream:
+        lines.append(
+            f"A stream of {stream['rows']:,} rows of 100 and 100 columns: {stream['CPU-s']:.1f} "
+            f"CPU-s in ``partial_fit``, {stream['resident MB']:.0f} MB resident at most."
+        )
+    lines.append("Peers: " + "; ".join(f"{name} {note}" for name, note in peers) + ".")
+    return "\n".join([*lines, "", record["machine"], ""])
+
+
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--columns", type=int, default=500)
     parser.add_argument("--stream", type=int, default=10_000_000)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument(
+        "--parts", nargs="+", default=[*PARTS, "stream"], choices=[*PARTS, "stream"]
+    )
+    parser.add_argument("--out", type=Path, help="parts not run are kept as they are there")
     options = parser.parse_args(argv)
     modules, notes = peers()
-    results = []
-    headings = {
-        two: ("one fit, two modalities", "of X.T @ copy"),
-        three: ("one fit, three modalities", "of mmgraph"),
-        path: (f"a path of {N_FITS} fits", "of mmgraph"),
-    }
-    with threadpool_limits(1):
-        for part, (task, beside) in headings.items():
-            for name, spent, unit, value in part(options.rows, options.columns, modules):
-                results.append(
-                    {
-                        "task": task,
-                        "by": name,
-                        "CPU-s": "" if spent is None else spent,
-                        "ratio": "" if spent is None else f"{spent / unit:.2f} {beside}",
-                        "sum of correlations": "" if value is None else f"{value:.6f}",
-                    }
-                )
-                print(*results[-1].values(), sep="  ", flush=True)
-    memory = streamed(options.stream, 100)
-    print(memory, notes)
-    record = {
-        "results": results,
-        "stream": memory,
-        "peers": notes,
-        "machine": versions(),
-    }
-    if options.out:
+    path = options.out and options.out / "cca_speed.json"
+    record = json.loads(path.read_text()) if path and path.exists() else {}
+    record |= {"peers": notes, "machine": versions()}
+    for name in options.parts:
+        if name == "stream":
+            record[name] = streamed(options.stream, 100)
+            print(record[name])
+            continue
+        record[name] = []
+        for row in measure(name, options.rows, options.columns, modules):
+            print(*row.values(), sep="  ", flush=True)
+            record[name].append(row)
+    print(text(record))
+    if path:
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "cca_speed.json").write_text(json.dumps(record, indent=1) + "\n")
-        lines = [
-            f"A stream of {memory['rows']:,} rows of 100 and 100 columns: {memory['CPU-s']:.1f} "
-            f"CPU-s in ``partial_fit``, {memory['resident MB']:.0f} MB resident at most.",
-            "Peers: " + "; ".join(f"{name} {note}" for name, note in notes.items()) + ".",
-            versions(),
-        ]
-        (options.out / "cca_speed.rst").write_text(
-            table(results) + "\n" + "\n\n".join(lines) + "\n"
-        )
+        path.write_text(json.dumps(record, indent=1) + "\n")
+        path.with_suffix(".rst").write_text(text(record))
 
 
 if __name__ == "__main__":
