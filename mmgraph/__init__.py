@@ -18,6 +18,7 @@ _HOMES = {
     "MKLRegressor": "fusion.mkl",
     "MKLTransformer": "fusion.mkl_transformer",
     "MultimodalDBM": "joint.dbm",
+    "ProbabilisticCCA": "coordinated.probabilistic_cca",
     "RBM": "joint.rbm",
     "SparseCCA": "coordinated.sparse_cca",
     "datasets": "datasets",
