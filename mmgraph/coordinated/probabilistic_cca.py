@@ -75,12 +75,13 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
     Parameters
     ----------
     n_components : int or "auto", default=2
-        Number of factors. ``"auto"`` takes the one under which rows that were held out are
-        likeliest, in five-fold cross-validation.
+        Number of factors. ``"auto"`` takes the smallest under which held-out rows are as likely as
+        under any, up to a standard error, in five-fold cross-validation.
     noise : {"full", "diagonal", "isotropic"} or dict of str to these, default="full"
         Covariance of the noise, for all modalities or by name: any, diagonal, or a multiple of the
-        identity (in standard units). With a single modality full noise would leave nothing to the
-        factors, and is taken as isotropic, which is probabilistic principal component analysis.
+        identity (for which the columns of a modality should have the same units). With a single
+        modality full noise would leave nothing to the factors, and is taken as diagonal, which is
+        factor analysis; isotropic noise then makes it probabilistic principal component analysis.
     shrinkage : float or "oas", default="oas"
         Share of the prior, at least 0 and below 1: as if so large a share of the rows had shown
         uncorrelated columns with the variances that the columns have. ``"oas"`` computes it from
@@ -218,7 +219,8 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
                 patterns = patterns.merge(fold)
         else:
             patterns = moments.gather(views.blocks, views.patterns())
-        units = engine.units_of(patterns)
+        same = {name for name, kind in noise.items() if kind == "isotropic"}
+        units = engine.units_of(patterns, same)
         if not any(len(unit.columns) for unit in units.values()):
             raise ValueError(
                 f"X has zero variance: its n_samples={views.n_rows} row(s) are all equal in what "
@@ -226,18 +228,15 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
             )
         patterns = engine.standardise(patterns, units)
         if len(patterns.columns) == 1:
-            noise = {name: "isotropic" if kind == "full" else kind for name, kind in noise.items()}
+            noise = {name: "diagonal" if kind == "full" else kind for name, kind in noise.items()}
         shrinkage = learning.oas(patterns) if self.shrinkage == "oas" else float(self.shrinkage)
         settings = {"max_iter": self.max_iter, "tol": self.tol}
         n_components, self.component_scores_ = self.n_components, None
         if n_components == "auto":
-            candidates = learning.candidates(patterns, noise)
             folds = [engine.standardise(fold, units) for fold in folds]
-            scores = learning.held_out_scores(
-                patterns, folds, candidates, noise, shrinkage, **settings
-            ).mean(axis=0)
-            self.component_scores_ = dict(zip(candidates, scores.tolist(), strict=True))
-            n_components = candidates[int(scores.argmax())]
+            scores = learning.held_out_scores(patterns, folds, noise, shrinkage, **settings)
+            self.component_scores_ = {k: float(score.mean()) for k, score in scores.items()}
+            n_components = learning.fewest(scores)
         last, self.history_ = drive(
             learning.fit(
                 patterns, n_components, noise, learning.prior_rows(patterns, shrinkage), **settings
@@ -406,18 +405,13 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
 
 
 def _near_one(views):
-    """Blocks with columns divided by powers of two, so that no product overflows, and these."""
+    """Blocks divided by powers of two, so that no product overflows, and the exponents."""
     blocks, exponents = {}, {}
     for name, block in views.blocks.items():
-        present = block[views.present[name]]
-        most = abs(present).max(axis=0)
-        most = most.toarray().ravel() if sp.issparse(most) else most
         limits = np.finfo(block.dtype)
-        exponent = np.frexp(np.where(most > 0, most, 1.0))[1]
-        exponent = np.clip(exponent, limits.minexp, limits.maxexp - 2)
-        scale = np.ldexp(np.ones(1, block.dtype), -exponent)
-        blocks[name] = sp.csr_array(block * scale) if sp.issparse(block) else block * scale
-        exponents[name] = exponent
+        exponent = np.frexp(abs(block[views.present[name]]).max())[1]
+        exponents[name] = int(np.clip(exponent, limits.minexp, limits.maxexp - 2))
+        blocks[name] = block * np.ldexp(block.dtype.type(1), -exponents[name])
     return blocks, exponents
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "candidates",
     "correlation",
     "expectation",
+    "fewest",
     "fit",
     "held_out_scores",
     "log_likelihood",
@@ -42,6 +43,7 @@ FLOOR = 1e-8  # least variance of the noise in any direction, in standard units
 MOST_SHRINKAGE = 0.95  # of the automatic one
 MOST_EXPLAINED = 0.95  # share of the variance in any direction that a start gives to the factors
 MOST_COMPONENTS = 100  # of the numbers that are tried
+PATIENCE = 4  # numbers in a row that are no better than one before
 EVERY_ONE = 16  # up to where every number is tried; beyond, in steps of a tenth
 
 
@@ -230,7 +232,7 @@ def _shared_start(total, places, width, exact):
     # The diagonal blocks, which are identities, say nothing of the factors.
     strength = np.maximum(values - 1, 0.0) * m / (m - 1)
     directions = (vectors * np.sqrt(strength))[:, ::-1]
-    if exact and strength.max() >= 1 - FLOOR:
+    if exact and values.max() - 1 >= 1 - FLOOR:  # the largest canonical correlation
         return None
     parts = {}
     for name, s in places.items():
@@ -338,9 +340,8 @@ def maximise(factors, sums, noise):
     spread = (every.zz - every.n_free * np.outer(centre, centre)) / every.n
     turn = np.linalg.cholesky(spread)
     means, loadings, noises = {}, {}, {}
-    for name, (n, n_free, z, zz, x, xz, xx) in sums.items():
-        if name is None:
-            continue
+    for name, mean in factors.means.items():
+        n, n_free, z, zz, x, xz, xx = sums[name]
         # A regression on the components and 1.
         gram = np.block([[zz, z[:, None]], [z[None], np.array([[n_free]])]])
         targets = np.column_stack([xz, x])
@@ -350,7 +351,7 @@ def maximise(factors, sums, noise):
         else:
             rest = xx - found @ targets.T
             rest = (rest + rest.T) / (2 * n)
-        means[name] = factors.means[name] + found[:, -1] + found[:, :-1] @ centre
+        means[name] = mean + found[:, -1] + found[:, :-1] @ centre
         loadings[name] = found[:, :-1] @ turn
         noises[name] = _structured(rest, noise[name])
     return Factors(means, loadings, noises)
@@ -389,12 +390,12 @@ def candidates(patterns, noise):
     return numbers
 
 
-def held_out_scores(patterns, folds, numbers, noise, shrinkage, **settings):
+def held_out_scores(patterns, folds, noise, shrinkage, **settings):
     """Log-likelihood of rows that were held out, by number of components.
 
-    For each fold the model is fitted once to the other rows, with the most components. Of these the
-    first few are kept, and the others become noise, which for two modalities with full noise is the
-    fit with so many components.
+    With full noise the model is fitted only once to the other rows of each fold, with the most
+    components. Of these the first few are kept, and the others become noise, which for two
+    modalities is the very fit with so many components.
 
     Parameters
     ----------
@@ -402,8 +403,6 @@ def held_out_scores(patterns, folds, numbers, noise, shrinkage, **settings):
         Moments of all rows, in standard units.
     folds : list of Patterns
         Moments of disjoint parts of them.
-    numbers : list of int
-        Numbers of components, ascending.
     noise, **settings
         As in :func:`fit`.
     shrinkage : float
@@ -411,13 +410,47 @@ def held_out_scores(patterns, folds, numbers, noise, shrinkage, **settings):
 
     Returns
     -------
-    scores : array of shape (n_folds, n_numbers)
-        In nats a row.
+    scores : dict of int to array of shape (n_folds,)
+        In nats a row, by number of components, up to a few after the best one.
     """
-    scores = []
-    for fold in folds:
-        rest = patterns.subtract(fold)
-        *_, last = fit(rest, numbers[-1], noise, prior_rows(rest, shrinkage), **settings)
-        factors = ordered(last.factors)
-        scores.append([log_likelihood(leading(factors, k), fold) for k in numbers])
-    return np.array(scores)
+    numbers = candidates(patterns, noise)
+    rests = [patterns.subtract(fold) for fold in folds]
+
+    def fitted(rest, n_components):
+        *_, last = fit(rest, n_components, noise, prior_rows(rest, shrinkage), **settings)
+        return last.factors
+
+    if all(noise[name] == "full" for name in patterns.columns):
+        most = [ordered(fitted(rest, numbers[-1])) for rest in rests]
+        models = ((k, [leading(factors, k) for factors in most]) for k in numbers)
+    else:
+        models = ((k, [fitted(rest, k) for rest in rests]) for k in numbers)
+    scores, best, waited = {}, -np.inf, 0
+    for k, found in models:
+        pairs = zip(found, folds, strict=True)
+        scores[k] = np.array([log_likelihood(factors, fold) for factors, fold in pairs])
+        score = scores[k].mean()
+        best, waited = max(best, score), 0 if score > best else waited + 1
+        if waited == PATIENCE:
+            break
+    return scores
+
+
+def fewest(scores):
+    """The fewest components whose score is within a standard error of the best one.
+
+    Parameters
+    ----------
+    scores : dict of int to array of shape (n_folds,)
+        From :func:`held_out_scores`.
+
+    Returns
+    -------
+    int
+    """
+    best = max(scores, key=lambda k: scores[k].mean())
+    for k, score in scores.items():
+        short = scores[best] - score
+        if short.mean() <= short.std(ddof=1) / np.sqrt(len(short)):
+            return k
+    return best

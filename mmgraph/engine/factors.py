@@ -8,8 +8,9 @@ where Psi_m is any covariance (probabilistic CCA), diagonal (factor analysis) or
 identity (probabilistic PCA). Given z the modalities are independent, so what a row does not show
 drops out of everything, and no covariance between modalities is ever inverted.
 
-All is computed in standard units, in which every column has mean 0 and variance 1. Columns that do
-not vary are no part of the model. :mod:`mmgraph.engine.factor_learning` fits it.
+All is computed in standard units, in which every column has mean 0 and (if its modality does not
+have isotropic noise) variance 1. Columns that do not vary are no part of the model. It is fitted by
+:mod:`mmgraph.engine.factor_learning`.
 """
 
 from collections.abc import Mapping
@@ -67,10 +68,10 @@ class Units(NamedTuple):
         x[..., self.columns] += self.scale * t
         return x
 
-    def scaled(self, exponents):
-        """The units of columns that are multiplied by powers of two."""
-        location = np.ldexp(self.location, exponents)
-        return Units(location, self.columns, np.ldexp(self.scale, exponents[self.columns]))
+    def scaled(self, exponent):
+        """The units of columns that are multiplied by a power of two."""
+        location, scale = (np.ldexp(values, exponent) for values in (self.location, self.scale))
+        return Units(location, self.columns, scale)
 
     @property
     def log_volume(self):
@@ -235,14 +236,21 @@ def covariance_given(factors, name, covariance):
 # Units ------------------------------------------------------------------------------------------
 
 
-def units_of(patterns):
-    """The standard units of each modality, from the rows that show it."""
+def units_of(patterns, common=()):
+    """The standard units of each modality, from the rows that show it.
+
+    The columns of the modalities in `common` keep their ratios: they have one scale, at which their
+    mean variance is 1.
+    """
     units = {}
     for name in patterns.columns:
         moments = patterns.of(name)
         sd = np.sqrt(np.diag(moments.scatter) / moments.n)
         varying = np.flatnonzero(sd > 8 * np.finfo(float).eps * np.abs(moments.mean))
-        units[name] = Units(moments.mean, varying, sd[varying])
+        scale = sd[varying]
+        if name in common and len(scale):
+            scale = np.full(len(scale), np.sqrt(np.mean(scale**2)))
+        units[name] = Units(moments.mean, varying, scale)
     return units
 
 
