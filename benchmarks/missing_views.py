@@ -41,7 +41,7 @@ SPEAKERS = ("theo", "lucas", "george", "jackson", "nicolas", "yweweler")
 # Chosen on three tenths of the training rows of the digits, with one more seed.
 SETTINGS = {"n_components": 60, "shrinkage": 0.03, "tol": 1e-3}
 SHRINKAGE = 0.1
-FACTORS = 60  # of MOFA
+FACTORS, STEPS = 25, 100  # of MOFA
 COMPONENTS = 20  # of each view for IterativeImputer
 
 
@@ -204,7 +204,7 @@ def mofa(task):
     entry.set_data_options(scale_views=False)
     entry.set_data_matrix([[rows[:, place]] for place in task.modalities.values()])
     entry.set_model_options(factors=FACTORS, ard_weights=True, spikeslab_weights=False)
-    entry.set_train_options(iter=300, convergence_mode="fast", seed=task.seed, quiet=True)
+    entry.set_train_options(iter=STEPS, convergence_mode="fast", seed=task.seed, quiet=True)
     entry.build()
     entry.run()
     nodes = entry.model.nodes
