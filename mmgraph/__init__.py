@@ -11,6 +11,7 @@ from ._version import __version__
 _HOMES = {
     "BimodalDeepAutoencoder": "joint.autoencoder",
     "CCA": "coordinated.cca",
+    "ContrastiveEmbedding": "coordinated.contrastive",
     "DBM": "joint.dbm",
     "DBMClassifier": "joint.classifier",
     "KernelCCA": "coordinated.kernel_cca",

@@ -19,7 +19,7 @@ import mmgraph as mg
 from mmgraph import checkpoint, persistence
 from mmgraph.backend.random import key
 from mmgraph.base import Course
-from mmgraph.engine import learning, network
+from mmgraph.engine import encoders, learning, network
 from mmgraph.joint import machine
 from mmgraph.persistence import ModelFileError, digest
 
@@ -89,6 +89,22 @@ NETWORKS = {
         X,
     ),
     "DBMClassifier": (mg.DBMClassifier(dbm(max_iter=2), optimizer="nesterov", **NETWORK), X),
+    "ContrastiveEmbedding": (
+        mg.ContrastiveEmbedding(4, hidden={"text": (5,)}, modalities=MODALITIES, **NETWORK),
+        X,
+    ),
+    "ContrastiveEmbedding, early stopping": (
+        mg.ContrastiveEmbedding(
+            4,
+            loss="sigmoid",
+            batch_size=7,
+            early_stopping=True,
+            n_iter_no_change=9,
+            modalities=MODALITIES,
+            **NETWORK,
+        ),
+        X,
+    ),
     "DBMClassifier, early stopping": (
         mg.DBMClassifier(mg.RBM(4, **SMALL), early_stopping=True, n_iter_no_change=9, **NETWORK),
         BINARY,
@@ -218,7 +234,7 @@ def test_killed_at(moment, processes, path, tmp_path):
 
 
 @posix
-@pytest.mark.parametrize("name", ["MultimodalDBM", "early stopping", *list(NETWORKS)[:2]])
+@pytest.mark.parametrize("name", ["MultimodalDBM", "early stopping", *list(NETWORKS)[:3]])
 def test_killed_at_any_time_again_and_again(name, processes, path, tmp_path):
     model, X = {**FITS, **NETWORKS}[name]
     n_epochs = 100 if name in FITS else 25
@@ -584,12 +600,13 @@ def test_how_often(pause, share, cost, expected, path, monkeypatch):
 
 
 def test_a_finished_training_of_a_network_is_not_repeated(path, monkeypatch):
-    for name in ("BimodalDeepAutoencoder", "DBMClassifier"):
+    for name in ("BimodalDeepAutoencoder", "DBMClassifier", "ContrastiveEmbedding"):
         model, X = NETWORKS[name]
         again = clone(model).set_params(checkpoint=f"{path} of {name}")
         whole = fitted(clone(again), X)
         with monkeypatch.context() as patch:
-            patch.setattr(network, "gradient", None)  # no more learning
+            patch.setattr(network, "backward", None)  # no more learning
+            patch.setattr(encoders, "backward", None)
             assert_same_fit(fitted(again, X), whole)
 
 

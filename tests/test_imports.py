@@ -19,7 +19,7 @@ LAYERS = [
     {"modalities", "parameters"},
     {"base"},
     {"plotting", "persistence", "datasets", "metrics"},
-    {"checkpoint"},
+    {"checkpoint", "training"},
     {"joint", "coordinated", "translation", "alignment", "fusion", "colearning"},
     {"demo"},
     {"", "__main__"},  # "" is mmgraph/__init__.py

@@ -5,6 +5,8 @@ A layer computes
 
     f(sum over the layers it sees of (value - offset) W, + bias).
 
+A layer that sees none is its bias: a few numbers that are learnt with the rest.
+
 With the means of the layers as offsets the network is centred. That changes what it can compute in
 nothing, and how fast it learns in much, since steps of the weights no longer move the mean input;
 and a unit that is dropped counts as its mean. An output layer computes the natural parameters
@@ -37,6 +39,7 @@ __all__ = [
     "Epoch",
     "Network",
     "Settings",
+    "backward",
     "connect",
     "forward",
     "gradient",
@@ -339,6 +342,8 @@ def _forward(network, inputs, masks):
                 product = seen[network.edges[e][0]] @ network.weights[e]
                 total = product if total is None else np.add(total, product, out=total)
             bias, activation = network.biases[layer], network.activations[layer]
+            if total is None:
+                total = np.zeros((len(inputs[0]), len(bias)), network.dtype)
             if activation is None:
                 total += bias
                 values.append(total)
@@ -421,11 +426,16 @@ def gradient(network, batch, *, masks=None, out=None):
     Rumelhart, Hinton & Williams (1986). Learning representations by back-propagating errors.
     Nature 323, 533-536.
     """
-    masks = masks or [None] * network.n_layers
-    values, seen = _forward(network, batch.inputs, masks)
-    n_edges = len(network.edges)
-    out = _room(network) if out is None else out
-    errors = [None] * network.n_layers
+
+    def slope(values):
+        return _errors(network, values, batch)
+
+    return backward(network, batch.inputs, slope, masks, out)
+
+
+def _errors(network, values, batch):
+    """Gradient of the loss in each output."""
+    errors = []
     for layer, kind, t, known in zip(
         network.outputs, network.units, batch.targets, batch.present, strict=True
     ):
@@ -434,6 +444,33 @@ def gradient(network, batch, *, masks=None, out=None):
         if known is not None:
             error *= known[:, None]
         error *= network.dtype.type(1 / batch.n_rows)
+        errors.append(error)
+    return errors
+
+
+def backward(network, inputs, slope, masks=None, out=None):
+    """Gradient of any function of the outputs in the weights and biases, by back-propagation.
+
+    Parameters
+    ----------
+    network : Network
+    inputs : list of ndarray of shape (n_rows, size)
+    slope : callable (values of all layers) -> list of ndarray of shape (n_rows, size)
+        Gradient of the function in the values of each output.
+    masks, out
+        As in :func:`gradient`.
+
+    Returns
+    -------
+    list of ndarray
+        Of each weight matrix, then of the bias of each layer that is no input.
+    """
+    masks = masks or [None] * network.n_layers
+    values, seen = _forward(network, inputs, masks)
+    n_edges = len(network.edges)
+    out = _room(network) if out is None else out
+    errors = [None] * network.n_layers
+    for layer, error in zip(network.outputs, slope(values), strict=True):
         errors[layer] = error
     for layer in reversed(range(network.n_inputs, network.n_layers)):
         error = errors[layer]
@@ -463,7 +500,7 @@ def _parameters(network):
 # Training ----------------------------------------------------------------------------------------
 
 
-def train(network, source, rows, settings, key, *, resume=None):
+def train(network, source, rows, settings, key, *, resume=None, descend=None):
     """Fit a network to rows by stochastic gradients.
 
     Parameters
@@ -479,6 +516,8 @@ def train(network, source, rows, settings, key, *, resume=None):
         Seed: equal keys give equal results.
     resume : Epoch, optional
         Go on from there instead.
+    descend : callable (network, batch, masks=..., out=...), optional
+        The gradient to follow, instead of :func:`gradient`.
 
     Yields
     ------
@@ -499,6 +538,7 @@ def train(network, source, rows, settings, key, *, resume=None):
     room = _room(network)
     rates = settings.dropout or (0.0,) * network.n_layers
     work = network.n_multiplications * settings.batch_size
+    descend = gradient if descend is None else descend
     for epoch in range(resume.number, settings.max_epochs):
         rng = np.random.default_rng([*derive(key, EPOCH), epoch])
         order = rng.permutation(rows)
@@ -510,7 +550,7 @@ def train(network, source, rows, settings, key, *, resume=None):
                     _mask(batch.n_rows, network, layer, share, rng)
                     for layer, share in enumerate(rates)
                 ]
-                gradient(network, batch, masks=masks, out=room)
+                descend(network, batch, masks=masks, out=room)
                 step += 1
                 _step(network, room, moments, step, rate, settings)
         norm = float(np.sqrt(sum(np.vdot(w, w) for w in network.weights)))

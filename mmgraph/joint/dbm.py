@@ -2,11 +2,13 @@
 
 import numbers
 
-from .machine import BoltzmannEstimator, require
+from ..parameters import layer_sizes, require
+from .machine import BoltzmannEstimator
 from .parameters import shares_parameters
 
 __all__ = ["DBM", "MultimodalDBM"]
 
+BY_NAME = " (A stack for each modality, by name, is what MultimodalDBM takes.)"
 SMALL = 50  # columns: fewer gain nothing from a hidden layer of their own
 
 
@@ -52,7 +54,7 @@ class DBM(BoltzmannEstimator):
         super().__init__(**shared)
 
     def _graph(self, names):
-        sizes = _sizes("hidden", self.hidden)
+        sizes = layer_sizes("hidden", self.hidden, hint=BY_NAME)
         n = len(names)
         edges = [(k, n) for k in range(n)] + [(n + i, n + i + 1) for i in range(len(sizes) - 1)]
         return [f"hidden{i + 1}" for i in range(len(sizes))], list(sizes), edges
@@ -129,7 +131,7 @@ class MultimodalDBM(BoltzmannEstimator):
             if isinstance(stack, str) and stack == "auto":
                 stack = () if len(self.layout_.columns[name]) < SMALL else (256,)
             below = k
-            for depth, size in enumerate(_sizes("hidden", stack, allow_empty=True)):
+            for depth, size in enumerate(layer_sizes("hidden", stack, allow_empty=True)):
                 labels.append(f"{name}_hidden{depth + 1}")
                 sizes.append(size)
                 edges.append((below, len(names) + len(sizes) - 1))
@@ -137,18 +139,3 @@ class MultimodalDBM(BoltzmannEstimator):
             tops.append(below)
         joint = len(names) + len(sizes)
         return [*labels, "joint"], [*sizes, self.joint], [*edges, *((top, joint) for top in tops)]
-
-
-def _sizes(name, sizes, *, allow_empty=False):
-    """Sizes of a stack of layers, checked."""
-    sizes = (sizes,) if isinstance(sizes, numbers.Integral) else sizes
-    if not isinstance(sizes, tuple | list):
-        raise ValueError(
-            f"{name}={sizes!r}: it must be a tuple of layer sizes such as (256, 128). (A stack for "
-            "each modality, by name, is what MultimodalDBM takes.)"
-        )
-    if not sizes and not allow_empty:
-        raise ValueError(f"{name} is empty: give the size of at least one layer.")
-    for size in sizes:
-        require(name, size, "1", "inf", numbers.Integral)
-    return tuple(sizes)

@@ -29,8 +29,10 @@ from ..engine.pretraining import pretrain
 from ..engine.tempering import tempered_gibbs
 from ..engine.units import Bernoulli, Noise, as_units, guess_units
 from ..modalities import Layout
+from ..parameters import require
+from ..training import hold_out
 
-__all__ = ["BoltzmannEstimator", "require"]
+__all__ = ["BoltzmannEstimator"]
 
 FIT, PARTICLES, PARTITION, MEAN, PRETRAINING = range(5)  # what a derived key is used for
 CHAINS_AT_ONCE = 4096  # rows times draws that are inferred together: bounds the memory
@@ -149,7 +151,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         rows = np.flatnonzero(np.any(data.present, axis=0))
         held_out = None
         if self.early_stopping:
-            held_out, rows = self._split(rows, key)
+            held_out, rows = hold_out(rows, self.validation_fraction, key)
         model = resume.model if resume else self._construct(data.take(rows), kinds, key)
         if resume is None and self.pretrain_iter:
             few = replace(settings, max_epochs=self.pretrain_iter)
@@ -531,16 +533,6 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         total = self.pretrain_iter
         return tqdm(epochs, f"pretraining layer {layer}", total, disable=not self.verbose)
 
-    def _split(self, rows, key):
-        n = max(1, round(self.validation_fraction * len(rows)))
-        if n >= len(rows):
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} of {len(rows)} rows leaves none "
-                "to learn from: lower it, or set early_stopping=False."
-            )
-        order = np.random.default_rng([*key, 1]).permutation(rows)
-        return np.sort(order[:n]), np.sort(order[n:])
-
     def _watch(self, epochs, data, key, rows, held_out):
         """Add to each epoch's metrics how well rows are reconstructed, and how likely new ones are.
 
@@ -650,22 +642,6 @@ _CHOICES = {
     "early_stopping": (True, False),
     "warm_start": (True, False),
 }
-
-
-def require(name, value, low, high, kind):
-    """Raise unless a parameter is a number of its kind and range."""
-    least, most = float(low.lstrip("<")), float(high.lstrip("<"))
-    good = isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most
-    good = (
-        good and not (low[0] == "<" and value == least) and not (high[0] == "<" and value == most)
-    )
-    if not good:
-        sort = "an int" if kind is numbers.Integral else "a number"
-        above = f"above {least:g}" if low[0] == "<" else f"at least {least:g}"
-        below = (
-            "" if most == np.inf else f" and {'below' if high[0] == '<' else 'at most'} {most:g}"
-        )
-        raise ValueError(f"{name}={value!r}: it must be {sort} {above}{below}.")
 
 
 def _empty_blocks(model, *shape):

@@ -4,7 +4,8 @@ import numbers
 
 import numpy as np
 
-from .machine import BoltzmannEstimator, require
+from ..parameters import require
+from .machine import BoltzmannEstimator
 from .parameters import shares_parameters
 
 __all__ = ["RBM"]

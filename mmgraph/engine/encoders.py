@@ -1,0 +1,444 @@
+"""Encoders of modalities into one space, learnt by contrast.
+
+Each modality is standardised and goes through a head of its own: linear, and a stack of rectified
+layers beside it where one is asked for. What comes out is scaled to unit length. The heads are one
+network, and the scale of similarities and their shift are two more biases of it, so the optimiser
+treats all parameters alike.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import combinations, pairwise
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+from .contrast import LOSSES, reciprocal_ranks, scale_of
+from .network import Batch, Network, backward, connect, forward
+
+__all__ = [
+    "Encoders",
+    "Objective",
+    "build",
+    "gradient",
+    "mean_loss",
+    "mean_reciprocal_rank",
+    "measure_columns",
+    "pairs_of",
+    "represent",
+    "rows_of",
+    "start_at_correlations",
+]
+
+AT_ONCE = 4096  # rows that are encoded together
+START_ROWS = 4000  # rows from which the heads' start is found
+START_RANK = 512  # directions of a modality among which it is
+SMALLEST_WEIGHT = 0.05  # of a variate, relative to the first: at 0 it would learn nothing
+FARTHEST = 1e6  # standard deviations of a value from its mean
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The heads of all modalities, and how rows enter them.
+
+    Parameters
+    ----------
+    network : Network
+        One input and one output a modality, in their order, and a last output that sees nothing:
+        the logarithm of the scale, and the shift.
+    means, gains : tuple of ndarray of shape (n_columns,), float64
+        What is subtracted from the columns of each modality, and what they are then multiplied
+        with.
+    """
+
+    network: Network
+    means: tuple
+    gains: tuple
+
+    @property
+    def n_components(self):
+        """Size of the space."""
+        return len(self.network.biases[self.network.outputs[0]])
+
+    @property
+    def scale(self):
+        """What similarities are multiplied with: the inverse of the temperature."""
+        return scale_of(float(self.network.biases[-1][0]))
+
+    @property
+    def shift(self):
+        """What is added to scaled similarities."""
+        return float(self.network.biases[-1][1])
+
+    def astype(self, dtype):
+        """The encoders in another precision."""
+        return replace(self, network=self.network.astype(dtype))
+
+
+class Objective(NamedTuple):
+    """What is minimised.
+
+    Attributes
+    ----------
+    loss : str
+        Key in :data:`~mmgraph.engine.contrast.LOSSES`.
+    margin : float
+        Of the ranking loss.
+    learn_scale : bool
+        Whether the scale is learnt; the shift always is.
+    """
+
+    loss: str
+    margin: float = 0.2
+    learn_scale: bool = True
+
+
+def pairs_of(n_modalities):
+    """The pairs of modalities that are contrasted; one alone is contrasted with itself."""
+    return [(0, 0)] if n_modalities == 1 else list(combinations(range(n_modalities), 2))
+
+
+def measure_columns(block, present):
+    """Mean of each column over the rows that show it, and the inverse of its standard deviation.
+
+    Parameters
+    ----------
+    block : array or CSR array of shape (n_rows, n_columns)
+    present : ndarray of bool of shape (n_rows,)
+
+    Returns
+    -------
+    mean, gain : ndarray of shape (n_columns,), float64
+        The gain of a column that does not vary, but for rounding, is 0.
+    """
+    rows = np.flatnonzero(present)
+    largest = np.zeros(block.shape[1])
+    for part in _parts(block, rows):
+        largest = np.maximum(largest, abs(part).max(axis=0))
+    unit = np.where(largest > 0, largest, 1.0)
+    mean = sum((part / unit).sum(axis=0) for part in _parts(block, rows)) / len(rows)
+    square = sum(((part / unit - mean) ** 2).sum(axis=0) for part in _parts(block, rows))
+    spread = np.sqrt(square / len(rows))
+    varies = spread > 10 * np.finfo(block.dtype).eps
+    return mean * unit, np.where(varies, 1 / np.where(varies, spread, 1), 0) / unit
+
+
+def _parts(block, rows):
+    """Rows of a block, some at a time, dense and in float64."""
+    for start in range(0, len(rows), AT_ONCE):
+        yield _dense(block[rows[start : start + AT_ONCE]]).astype(np.float64)
+
+
+def _dense(block):
+    return block.toarray() if sp.issparse(block) else block
+
+
+def build(names, means, gains, hidden, n_components, log_scale, shift, key, *, dtype=np.float32):
+    """Encoders with random weights.
+
+    Parameters
+    ----------
+    names : sequence of str
+    means, gains : list of ndarray of shape (n_columns,)
+        From :func:`measure_columns`.
+    hidden : sequence of tuple of int
+        Sizes of the hidden layers of each modality, from the data up.
+    n_components : int
+    log_scale, shift : float
+    key : Key
+    dtype : dtype
+
+    Returns
+    -------
+    Encoders
+    """
+    n = len(names)
+    labels, sizes, edges, tops = list(names), [len(mean) for mean in means], [], []
+    for k, stack in enumerate(hidden):
+        below = k
+        for depth, size in enumerate(stack):
+            labels.append(f"{names[k]} hidden {depth + 1}")
+            sizes.append(size)
+            edges.append((below, len(sizes) - 1))
+            below = len(sizes) - 1
+        tops.append(below)
+    n_hidden = len(sizes) - n
+    outputs = range(n + n_hidden, 2 * n + n_hidden + 1)
+    for k, top in enumerate(tops):
+        edges += [(source, outputs[k]) for source in dict.fromkeys((k, top))]
+    network = connect(
+        [*labels, *(f"{name} embedded" for name in names), "scale and shift"],
+        [*sizes, *[n_components] * n, 2],
+        n,
+        [None] * n + ["relu"] * n_hidden + [None] * (n + 1),
+        outputs,
+        (),
+        edges,
+        key,
+        dtype=dtype,
+    )
+    network.biases[-1][:] = log_scale, shift
+    return Encoders(network, tuple(means), tuple(gains))
+
+
+def rows_of(model, blocks, present, labels=None):
+    """What :func:`~mmgraph.engine.network.train` reads: rows, standardised.
+
+    Parameters
+    ----------
+    model : Encoders
+    blocks : list of array or CSR array of shape (n_rows, n_columns)
+        The columns of each modality.
+    present : list of ndarray of bool of shape (n_rows,)
+        The rows that show it.
+    labels : ndarray of int of shape (n_rows,), optional
+        Class of each row.
+
+    Returns
+    -------
+    callable (rows, rng=None) -> Batch
+        Zeros where a modality is absent; the labels are its only target.
+
+    Raises
+    ------
+    ValueError
+        From the callable, where a value lies too far from the mean.
+    """
+
+    def source(rows, rng=None):
+        shown = [mask[rows] for mask in present]
+        inputs = []
+        for name, block, mask, mean, gain in zip(
+            model.network.names, blocks, shown, model.means, model.gains, strict=False
+        ):
+            x = (_dense(block[rows]) - mean) * gain
+            x[~mask] = 0
+            if np.abs(x).max(initial=0) > FARTHEST:
+                raise ValueError(
+                    f"modality {name!r}: a value lies more than {FARTHEST:g} standard deviations "
+                    "from the mean of the training rows: scale X as it was scaled in fit."
+                )
+            inputs.append(x.astype(model.network.dtype, copy=False))
+        return Batch(inputs, [] if labels is None else [labels[rows]], shown)
+
+    return source
+
+
+# Learning ----------------------------------------------------------------------------------------
+
+
+def gradient(network, batch, objective, *, masks=None, out=None):
+    """Gradient of the loss, averaged over the pairs of modalities, in weights and biases.
+
+    Parameters
+    ----------
+    network : Network
+        Of :class:`Encoders`.
+    batch : Batch
+    objective : Objective
+    masks, out
+        See :func:`~mmgraph.engine.network.gradient`.
+
+    Returns
+    -------
+    list of ndarray
+        Of each weight matrix, then of the bias of each layer that is no input.
+    """
+
+    def slope(values):
+        units, lengths = zip(*(_unit(values[k]) for k in network.outputs[:-1]), strict=True)
+        errors = [np.zeros_like(z) for z in units]
+        both = np.zeros((1, 2), network.dtype)
+        pairs = pairs_of(network.n_inputs)
+        for a, b, rows, found in _slopes(network, units, batch, objective):
+            errors[a][rows] += found.first
+            errors[b][rows] += found.second
+            both += np.array([found.log_scale * objective.learn_scale, found.shift], both.dtype)
+        for z, length, error in zip(units, lengths, errors, strict=True):
+            error -= np.einsum("ij,ij->i", error, z)[:, None] * z
+            error *= np.divide(1 / len(pairs), length, out=np.zeros_like(length), where=length > 0)
+        return [*errors, both / network.dtype.type(len(pairs))]
+
+    return backward(network, batch.inputs, slope, masks, out)
+
+
+def mean_loss(network, batch, objective):
+    """The loss whose :func:`gradient` training follows, without dropout."""
+    values = forward(network, batch.inputs)
+    units = [_unit(values[k])[0] for k in network.outputs[:-1]]
+    found = _slopes(network, units, batch, objective)
+    return float(sum(slope.loss for *_, slope in found)) / len(pairs_of(network.n_inputs))
+
+
+def _unit(U):
+    """Rows of unit length, and the length that each had; rows of zeros stay."""
+    length = np.sqrt(np.einsum("ij,ij->i", U, U))[:, None]
+    return np.divide(U, length, out=np.zeros_like(U), where=length > 0), length
+
+
+def _slopes(network, units, batch, objective):
+    """For each pair of modalities that two rows or more show together: the rows, and the slope."""
+    log_scale, shift = map(float, network.biases[-1])
+    for a, b in pairs_of(len(units)):
+        rows = np.flatnonzero(batch.present[a] & batch.present[b])
+        if len(rows) < 2:
+            continue
+        labels = batch.targets[0][rows] if batch.targets else None
+        yield (
+            a,
+            b,
+            rows,
+            LOSSES[objective.loss](
+                units[a][rows],
+                units[b][rows],
+                log_scale=log_scale,
+                shift=shift,
+                margin=objective.margin,
+                labels=labels,
+            ),
+        )
+
+
+# The start ---------------------------------------------------------------------------------------
+
+
+def start_at_correlations(model, source, rows):
+    """The encoders with linear heads that compute regularised canonical variates.
+
+    Directions of the modalities are those of the largest eigenvalues of the matrix of all cross-
+    correlations, after whitening with a covariance that is shrunken towards the identity; with two
+    modalities, their canonical correlation analysis; with one, its whitened principal components.
+    Each variate is weighted with its correlation.
+    Components beyond the rank keep a tenth of their random weights, and hidden layers begin by
+    adding nothing.
+
+    Parameters
+    ----------
+    model : Encoders
+        From :func:`build`.
+    source : callable (rows) -> Batch
+        From :func:`rows_of`.
+    rows : ndarray of int
+        Training rows.
+
+    Returns
+    -------
+    Encoders
+
+    References
+    ----------
+    Kettenring (1971). Canonical analysis of several sets of variables. Biometrika 58, 433-451.
+    Ledoit & Wolf (2004). A well-conditioned estimator for large-dimensional covariance matrices.
+    Journal of Multivariate Analysis 88, 365-411, section 3.
+    """
+    batch = source(rows[:: max(1, len(rows) // START_ROWS)])
+    whiten = [
+        _whitening(x[mask].astype(np.float64))
+        for x, mask in zip(batch.inputs, batch.present, strict=True)
+    ]
+    white = [x @ w for x, w in zip(batch.inputs, whiten, strict=True)]
+    starts = np.cumsum([0, *(w.shape[1] for w in whiten)])
+    place = [slice(*ends) for ends in pairwise(starts)]
+    k = min([model.n_components, *(w.shape[1] for w in whiten)])
+    if len(whiten) == 1:
+        vectors = np.eye(starts[-1], k)
+    else:
+        cross = np.zeros((starts[-1], starts[-1]))
+        for a, b in pairs_of(len(whiten)):
+            both = batch.present[a] & batch.present[b]
+            block = white[a][both].T @ white[b][both] / max(1, both.sum())
+            cross[place[a], place[b]], cross[place[b], place[a]] = block, block.T
+        last = (starts[-1] - k, starts[-1] - 1)
+        values, vectors = scipy.linalg.eigh(cross, subset_by_index=last)
+        weights = np.maximum(values, SMALLEST_WEIGHT * values[-1])
+        vectors = (vectors * weights)[:, ::-1] * np.sqrt(len(whiten))
+    net = model.network
+    weights = list(net.weights)
+    for e, (source_, target) in enumerate(net.edges):
+        if target not in net.outputs:
+            continue
+        if source_ >= net.n_inputs:
+            weights[e] = np.zeros_like(weights[e])
+            continue
+        weights[e] = weights[e] * net.dtype.type(0.1)
+        weights[e][:, :k] = whiten[source_] @ vectors[place[source_]]
+    return replace(model, network=replace(net, weights=tuple(weights)))
+
+
+def _whitening(X):
+    """Whitening of columns, by their shrunken covariance: shape (n_columns, rank)."""
+    n, p = X.shape
+    X = X - X.mean(axis=0)
+    wide = p > n
+    gram = (X @ X.T if wide else X.T @ X) / n
+    rank = min(len(gram), START_RANK)
+    total, norm = float(np.trace(gram)), float(np.vdot(gram, gram))
+    mean = total / p
+    spread = norm - p * mean**2
+    noise = float((np.einsum("ij,ij->i", X, X) ** 2).sum()) / n**2 - norm / n
+    share = float(np.clip(noise / spread, 0, 1)) if spread > 0 else 1.0
+    values, vectors = scipy.linalg.eigh(gram, subset_by_index=(len(gram) - rank, len(gram) - 1))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    kept = values > 1e-6 * max(values[0], 1e-300)
+    values, vectors = values[kept], vectors[:, kept]
+    if wide:
+        vectors = X.T @ vectors / np.sqrt(n * values)
+    return vectors / np.sqrt((1 - share) * values + share * mean)
+
+
+# Inference ---------------------------------------------------------------------------------------
+
+
+def represent(model, batch):
+    """Mean of the unit vectors of the modalities that each row shows; zeros where it shows none.
+
+    Parameters
+    ----------
+    model : Encoders
+    batch : Batch
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_components)
+    """
+    values = forward(model.network, batch.inputs)
+    total = np.zeros((batch.n_rows, model.n_components), model.network.dtype)
+    for k, mask in zip(model.network.outputs[:-1], batch.present, strict=True):
+        total += _unit(values[k])[0] * mask[:, None]
+    return total / np.maximum(np.sum(batch.present, axis=0), 1).astype(total.dtype)[:, None]
+
+
+def mean_reciprocal_rank(model, source, rows):
+    """How high the partner of each row ranks, in both directions, over the pairs of modalities.
+
+    Parameters
+    ----------
+    model : Encoders
+    source : callable (rows) -> Batch
+    rows : ndarray of int
+
+    Returns
+    -------
+    float
+        Mean over the pairs that rows show; NaN if none does.
+    """
+    n = model.network.n_inputs
+    parts = [source(rows[i : i + AT_ONCE]) for i in range(0, len(rows), AT_ONCE)]
+    units = [[] for _ in range(n)]
+    for batch in parts:
+        values = forward(model.network, batch.inputs)
+        for k in range(n):
+            units[k].append(_unit(values[model.network.outputs[k]])[0])
+    units = [np.concatenate(each) for each in units]
+    present = [np.concatenate([batch.present[k] for batch in parts]) for k in range(n)]
+    labels = np.concatenate([b.targets[0] for b in parts]) if parts[0].targets else None
+    found = []
+    for a, b in pairs_of(n):
+        both = present[a] & present[b]
+        if both.any():
+            of = None if labels is None else labels[both]
+            for first, second in ((a, b), (b, a)):
+                ranks = reciprocal_ranks(units[first][both], units[second][both], labels=of)
+                found.append(ranks.mean())
+    return float(np.mean(found)) if found else float("nan")
