@@ -169,10 +169,10 @@ def model(hidden=((), ()), n=12, widths=(5, 4), init=False, seed=0, gaps=True):
         hidden,
         3,
         0.7,
-        -1.0,
         key(seed),
         dtype=np.float64,
     )
+    built.network.biases[-1][1] = -1.0
     labels = np.arange(n) // 2
     source = encoders.rows_of(built, blocks, present, labels)
     if init:
@@ -238,6 +238,16 @@ def test_the_start_of_hidden_layers_adds_nothing():
     batch = source(np.arange(12))
     represented = [encoders.represent(m, batch) for m in (linear, deep)]
     np.testing.assert_allclose(*represented, atol=1e-12)
+
+
+def test_a_balanced_shift_expects_the_partners_that_there_are():
+    built, source = model()
+    batch = source(np.arange(12))
+    slopes = []
+    for each in (built, encoders.balance(built, batch)):
+        slopes.append(encoders.gradient(each.network, batch, Objective("sigmoid"))[-1][1])
+    assert abs(slopes[1]) < 0.02 < abs(slopes[0])
+    assert built.shift == -1
 
 
 def test_more_columns_than_rows_and_columns_that_repeat():

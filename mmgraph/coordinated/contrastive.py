@@ -102,9 +102,9 @@ class ContrastiveEmbedding(RepresentationMixin, NetworkEstimator):
     temperature_ : float
         The temperature at the end.
     history_ : dict of str to list
-        Course of learning by epoch: ``epoch``, ``learning_rate``, ``weight_norm``, ``loss`` (of at
-        most 1,000 training rows as one batch, without dropout), ``temperature`` and, with
-        `early_stopping`, ``validation_score`` (the `score` of the rows held out).
+        Course of learning by epoch: ``epoch``, ``learning_rate``, ``weight_norm``, ``loss`` (of
+        batches of some training rows, without dropout), ``temperature`` and, with `early_stopping`,
+        ``validation_score`` (the `score` of the rows held out).
     n_iter_ : int
         Passes done.
     layout_ : Layout
@@ -244,21 +244,22 @@ class ContrastiveEmbedding(RepresentationMixin, NetworkEstimator):
             hidden,
             self.n_components,
             -float(np.log(self.temperature)),
-            self._shift(labels, rows),
             checkpoint.key,
             dtype=np.dtype(self.dtype),
         )
         source = engine.rows_of(start, blocks, present, labels)
         if self.init == "cca" and checkpoint.course.last is None:
             start = engine.start_at_correlations(start, source, rows)
+        if self.loss == "sigmoid" and checkpoint.course.last is None:
+            start = engine.balance(start, source(rows[: self.batch_size]))
         objective = engine.Objective(self.loss, self.margin, bool(self.learn_temperature))
 
         def measure(network, watched, held_out):
             model = replace(start, network=network)
-            found = {
-                "loss": engine.mean_loss(network, source(watched), objective),
-                "temperature": 1 / model.scale,
-            }
+            n_batches = max(1, round(len(watched) / self.batch_size))
+            batches = (source(watched[i::n_batches]) for i in range(n_batches))
+            losses = [engine.mean_loss(network, batch, objective) for batch in batches]
+            found = {"loss": float(np.mean(losses)), "temperature": 1 / model.scale}
             if held_out is not None:
                 found["validation_score"] = engine.mean_reciprocal_rank(model, source, held_out)
             return found
@@ -346,16 +347,6 @@ class ContrastiveEmbedding(RepresentationMixin, NetworkEstimator):
                     "rows apart takes 2 or more. Add rows, or leave it out."
                 )
         return rows
-
-    def _shift(self, labels, rows):
-        """The start of the sigmoid loss's shift: the log-odds that two rows are partners."""
-        n = min(self.batch_size, len(rows))
-        share = 1 / n
-        if labels is not None:
-            counts = np.bincount(labels[rows])
-            share = max(share, float(np.sum((counts / counts.sum()) ** 2)))
-        share = min(share, 0.5)
-        return float(np.log(share / (1 - share))) if self.loss == "sigmoid" else 0.0
 
 
 def _showing_pairs(present):

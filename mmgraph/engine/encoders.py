@@ -20,6 +20,7 @@ from .network import Batch, Network, backward, connect, forward
 __all__ = [
     "Encoders",
     "Objective",
+    "balance",
     "build",
     "gradient",
     "mean_loss",
@@ -35,6 +36,7 @@ AT_ONCE = 4096  # rows that are encoded together
 START_ROWS = 4000  # rows from which the heads' start is found
 START_RANK = 512  # directions of a modality among which it is
 SMALLEST_WEIGHT = 0.05  # of a variate, relative to the first: at 0 it would learn nothing
+FARTHEST_SHIFT = 120.0  # beyond the largest scale, so that the mean is anything
 FARTHEST = 1e6  # standard deviations of a value from its mean
 
 
@@ -134,7 +136,7 @@ def _dense(block):
     return block.toarray() if sp.issparse(block) else block
 
 
-def build(names, means, gains, hidden, n_components, log_scale, shift, key, *, dtype=np.float32):
+def build(names, means, gains, hidden, n_components, log_scale, key, *, dtype=np.float32):
     """Encoders with random weights.
 
     Parameters
@@ -145,7 +147,7 @@ def build(names, means, gains, hidden, n_components, log_scale, shift, key, *, d
     hidden : sequence of tuple of int
         Sizes of the hidden layers of each modality, from the data up.
     n_components : int
-    log_scale, shift : float
+    log_scale : float
     key : Key
     dtype : dtype
 
@@ -178,7 +180,7 @@ def build(names, means, gains, hidden, n_components, log_scale, shift, key, *, d
         key,
         dtype=dtype,
     )
-    network.biases[-1][:] = log_scale, shift
+    network.biases[-1][0] = log_scale
     return Encoders(network, tuple(means), tuple(gains))
 
 
@@ -364,6 +366,30 @@ def start_at_correlations(model, source, rows):
         weights[e] = weights[e] * net.dtype.type(0.1)
         weights[e][:, :k] = whiten[source_] @ vectors[place[source_]]
     return replace(model, network=replace(net, weights=tuple(weights)))
+
+
+def balance(model, batch):
+    """The encoders with the shift at which the sigmoid loss expects as many partners as there are.
+
+    Parameters
+    ----------
+    model : Encoders
+    batch : Batch
+
+    Returns
+    -------
+    Encoders
+    """
+    biases = [*model.network.biases[:-1], model.network.biases[-1].copy()]
+    network = replace(model.network, biases=tuple(biases))
+    values = forward(network, batch.inputs)
+    units = [_unit(values[k])[0] for k in network.outputs[:-1]]
+    low, high = -FARTHEST_SHIFT, FARTHEST_SHIFT
+    while high - low > 0.01:
+        biases[-1][1] = (low + high) / 2
+        expected = sum(s.shift for *_, s in _slopes(network, units, batch, Objective("sigmoid")))
+        low, high = (low, biases[-1][1]) if expected > 0 else (biases[-1][1], high)
+    return replace(model, network=network)
 
 
 def _whitening(X):
