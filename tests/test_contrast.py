@@ -176,7 +176,7 @@ def model(hidden=((), ()), n=12, widths=(5, 4), init=False, seed=0, gaps=True):
     labels = np.arange(n) // 2
     source = encoders.rows_of(built, blocks, present, labels)
     if init:
-        built = encoders.start_at_correlations(built, source, np.arange(n))
+        built = encoders.start_at_correlations(built, source, np.arange(n), present)
     return built, source
 
 
@@ -250,15 +250,23 @@ def test_a_balanced_shift_expects_the_partners_that_there_are():
     assert built.shift == -1
 
 
-def test_more_columns_than_rows_and_columns_that_repeat():
+def test_the_start_sees_a_modality_that_few_rows_show(monkeypatch):
+    monkeypatch.setattr(encoders, "START_ROWS", 3)
+    rng = np.random.default_rng(0)
+    blocks, present = list(rng.normal(size=(2, 60, 3))), [np.ones(60, bool), np.zeros(60, bool)]
+    present[1][[7, 11, 20, 31]] = True
+    columns = [encoders.measure_columns(b, m) for b, m in zip(blocks, present, strict=True)]
+    built = encoders.build("ab", *zip(*columns, strict=True), ((), ()), 2, 0.0, key(0))
+    source = encoders.rows_of(built, blocks, present)
+    started = encoders.start_at_correlations(built, source, np.arange(60), present)
+    assert all(np.isfinite(w).all() and w.any() for w in started.network.weights)
+
+
+def test_more_columns_than_rows():
     built, source = model(widths=(40, 30), n=12, init=True)
     assert all(np.isfinite(w).all() for w in built.network.weights)
     ranks = encoders.mean_reciprocal_rank(built, source, np.arange(12))
     assert ranks > 0.6
-    rng = np.random.default_rng(0)
-    X = np.repeat(rng.normal(size=(12, 2)), 3, axis=1)
-    w = encoders._whitening(X)
-    assert w.shape == (6, 2)
 
 
 def test_columns_of_any_scale():

@@ -52,7 +52,7 @@ class ContrastiveEmbedding(RepresentationMixin, NetworkEstimator):
         What is minimised.
     init : {"random", "cca"}, default="cca"
         Where learning starts: at small random weights, or with linear maps that compute regularised
-        canonical variates (of one modality: whitened principal components).
+        canonical variates (of one modality: principal components of equal variance).
     temperature : float, default=0.1
         The temperature :math:`\tau` at the start. The ranking loss has none.
     learn_temperature : bool, default=True
@@ -249,7 +249,7 @@ class ContrastiveEmbedding(RepresentationMixin, NetworkEstimator):
         )
         source = engine.rows_of(start, blocks, present, labels)
         if self.init == "cca" and checkpoint.course.last is None:
-            start = engine.start_at_correlations(start, source, rows)
+            start = engine.start_at_correlations(start, source, rows, present)
         if self.loss == "sigmoid" and checkpoint.course.last is None:
             start = engine.balance(start, source(rows[: self.batch_size]))
         objective = engine.Objective(self.loss, self.margin, bool(self.learn_temperature))

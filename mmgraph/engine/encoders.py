@@ -7,15 +7,17 @@ treats all parameters alike.
 """
 
 from dataclasses import dataclass, replace
-from itertools import combinations, pairwise
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 
 from .contrast import LOSSES, reciprocal_ranks, scale_of
+from .correlation import correlate, solve
 from .network import Batch, Network, backward, connect, forward
+from .shrinkage import ledoit_wolf, quartic
+from .spectral import row_space
 
 __all__ = [
     "Encoders",
@@ -33,9 +35,9 @@ __all__ = [
 ]
 
 AT_ONCE = 4096  # rows that are encoded together
-START_ROWS = 4000  # rows from which the heads' start is found
-START_RANK = 512  # directions of a modality among which it is
-SMALLEST_WEIGHT = 0.05  # of a variate, relative to the first: at 0 it would learn nothing
+START_ROWS = 4000  # that show a modality, from which the heads' start is found
+REST = 0.1  # of the random weights of components that have no variate
+LEAST = 0.05  # weight of a variate: at 0 it would learn nothing
 FARTHEST_SHIFT = 120.0  # beyond the largest scale, so that the mean is anything
 FARTHEST = 1e6  # standard deviations of a value from its mean
 
@@ -305,15 +307,14 @@ def _slopes(network, units, batch, objective):
 # The start ---------------------------------------------------------------------------------------
 
 
-def start_at_correlations(model, source, rows):
+def start_at_correlations(model, source, rows, present):
     """The encoders with linear heads that compute regularised canonical variates.
 
-    Directions of the modalities are those of the largest eigenvalues of the matrix of all cross-
-    correlations, after whitening with a covariance that is shrunken towards the identity; with two
-    modalities, their canonical correlation analysis; with one, its whitened principal components.
-    Each variate is weighted with its correlation.
-    Components beyond the rank keep a tenth of their random weights, and hidden layers begin by
-    adding nothing.
+    With two modalities these are their canonical correlation analysis, with more the generalised
+    one of largest variance, and with one its principal components, scaled to equal variance. The
+    covariance of each modality is shrunken by the formula of Ledoit and Wolf. Each variate is
+    weighted with its correlation. Components that have none keep a tenth of their random weights,
+    and hidden layers begin by adding nothing.
 
     Parameters
     ----------
@@ -323,49 +324,62 @@ def start_at_correlations(model, source, rows):
         From :func:`rows_of`.
     rows : ndarray of int
         Training rows.
+    present : list of ndarray of bool of shape (n_rows,)
+        The rows that show each modality.
 
     Returns
     -------
     Encoders
-
-    References
-    ----------
-    Kettenring (1971). Canonical analysis of several sets of variables. Biometrika 58, 433-451.
-    Ledoit & Wolf (2004). A well-conditioned estimator for large-dimensional covariance matrices.
-    Journal of Multivariate Analysis 88, 365-411, section 3.
     """
-    batch = source(rows[:: max(1, len(rows) // START_ROWS)])
-    whiten = [
-        _whitening(x[mask].astype(np.float64))
-        for x, mask in zip(batch.inputs, batch.present, strict=True)
-    ]
-    white = [x @ w for x, w in zip(batch.inputs, whiten, strict=True)]
-    starts = np.cumsum([0, *(w.shape[1] for w in whiten)])
-    place = [slice(*ends) for ends in pairwise(starts)]
-    k = min([model.n_components, *(w.shape[1] for w in whiten)])
-    if len(whiten) == 1:
-        vectors = np.eye(starts[-1], k)
-    else:
-        cross = np.zeros((starts[-1], starts[-1]))
-        for a, b in pairs_of(len(whiten)):
-            both = batch.present[a] & batch.present[b]
-            block = white[a][both].T @ white[b][both] / max(1, both.sum())
-            cross[place[a], place[b]], cross[place[b], place[a]] = block, block.T
-        last = (starts[-1] - k, starts[-1] - 1)
-        values, vectors = scipy.linalg.eigh(cross, subset_by_index=last)
-        weights = np.maximum(values, SMALLEST_WEIGHT * values[-1])
-        vectors = (vectors * weights)[:, ::-1] * np.sqrt(len(whiten))
+    showing = [rows[mask[rows]] for mask in present]
+    some = [each[:: max(1, len(each) // START_ROWS)] for each in showing]
+    batch = source(np.unique(np.concatenate(some)))
+    variates = _variates(batch, model.n_components)
     net = model.network
     weights = list(net.weights)
-    for e, (source_, target) in enumerate(net.edges):
+    for e, (below, target) in enumerate(net.edges):
         if target not in net.outputs:
             continue
-        if source_ >= net.n_inputs:
+        if below >= net.n_inputs:
             weights[e] = np.zeros_like(weights[e])
             continue
-        weights[e] = weights[e] * net.dtype.type(0.1)
-        weights[e][:, :k] = whiten[source_] @ vectors[place[source_]]
+        weights[e] = weights[e] * net.dtype.type(REST)
+        found = np.flatnonzero(variates[below].any(axis=0))
+        weights[e][:, found] = variates[below][:, found]
     return replace(model, network=replace(net, weights=tuple(weights)))
+
+
+def _variates(batch, n_components):
+    """Weights of the canonical variates of each modality, times the correlations of these."""
+    blocks, bases, shrinkage = [], [], []
+    for x, shown in zip(batch.inputs, batch.present, strict=True):
+        rows, basis = x[shown].astype(np.float64), None
+        mean = rows.mean(axis=0)
+        fourth, width = quartic(rows, mean), rows.shape[1]
+        if width > len(rows):
+            rows, basis = row_space(rows, mean)
+        else:
+            rows -= mean
+        block = np.zeros((len(x), rows.shape[1]))
+        block[shown] = rows
+        blocks.append(block)
+        bases.append(basis)
+        shrinkage.append(ledoit_wolf(rows.T @ rows / len(rows), len(rows), width, fourth))
+    ends = np.cumsum([block.shape[1] for block in blocks])
+    places = [slice(end - block.shape[1], end) for end, block in zip(ends, blocks, strict=True)]
+    covariance = np.zeros((ends[-1], ends[-1]))
+    for a, b in product(range(len(blocks)), repeat=2):
+        both = batch.present[a] & batch.present[b]
+        covariance[places[a], places[b]] = blocks[a].T @ blocks[b] / max(1, both.sum())
+    widths = [x.shape[1] for x in batch.inputs]
+    weights = solve(covariance, places, n_components, shrinkage=shrinkage, widths=widths)
+    variates = [
+        [w.T @ covariance[one, two] @ v for v, two in zip(weights, places, strict=True)]
+        for w, one in zip(weights, places, strict=True)
+    ]
+    r = correlate(np.array(variates))
+    weights = [w * np.maximum(r, LEAST) for w in weights]
+    return [w if basis is None else basis @ w for w, basis in zip(weights, bases, strict=True)]
 
 
 def balance(model, batch):
@@ -390,27 +404,6 @@ def balance(model, batch):
         expected = sum(s.shift for *_, s in _slopes(network, units, batch, Objective("sigmoid")))
         low, high = (low, biases[-1][1]) if expected > 0 else (biases[-1][1], high)
     return replace(model, network=network)
-
-
-def _whitening(X):
-    """Whitening of columns, by their shrunken covariance: shape (n_columns, rank)."""
-    n, p = X.shape
-    X = X - X.mean(axis=0)
-    wide = p > n
-    gram = (X @ X.T if wide else X.T @ X) / n
-    rank = min(len(gram), START_RANK)
-    total, norm = float(np.trace(gram)), float(np.vdot(gram, gram))
-    mean = total / p
-    spread = norm - p * mean**2
-    noise = float((np.einsum("ij,ij->i", X, X) ** 2).sum()) / n**2 - norm / n
-    share = float(np.clip(noise / spread, 0, 1)) if spread > 0 else 1.0
-    values, vectors = scipy.linalg.eigh(gram, subset_by_index=(len(gram) - rank, len(gram) - 1))
-    values, vectors = values[::-1], vectors[:, ::-1]
-    kept = values > 1e-6 * max(values[0], 1e-300)
-    values, vectors = values[kept], vectors[:, kept]
-    if wide:
-        vectors = X.T @ vectors / np.sqrt(n * values)
-    return vectors / np.sqrt((1 - share) * values + share * mean)
 
 
 # Inference ---------------------------------------------------------------------------------------
