@@ -4,6 +4,7 @@ import numpy as np
 
 import mmgraph as mg
 from benchmarks._mnist import binarised, measure, table
+from benchmarks.contrastive_retrieval import measure as measure_retrieval
 from benchmarks.mnist_small import HIDDEN, fit_mmgraph, machine, score
 
 
@@ -51,3 +52,18 @@ def test_table_has_a_row_each():
     text = table([{"a": 1.234, "b": "x"}, {"a": 2.0, "b": ""}])
     assert text.count("* -") == 3
     assert "1.23" in text
+
+
+def test_retrieval_is_measured_in_both_directions():
+    class Embedding:
+        modalities = ("a", "b")
+
+        def embed(self, X, modality):
+            return X[modality]
+
+    X = {"a": np.eye(4), "b": np.eye(4)[[1, 0, 2, 3]] * 0.5 + np.eye(4) * 0.2}
+    found = measure_retrieval(Embedding(), X)
+    assert found["R@1 %"] == 50
+    assert found["R@10 %"] == 100
+    assert found["median rank"] == 1.5
+    np.testing.assert_allclose(found["MRR"], 0.75)
