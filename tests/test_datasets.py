@@ -315,6 +315,11 @@ def test_local_sets_say_how_to_make_them(loader, file, home):
         loader(data_home=home)
 
 
+def test_awa_says_how_to_make_it(home):
+    with pytest.raises(OSError, match=r"awa_subset\.npz is missing.*make it as the notes"):
+        datasets.load_awa(data_home=home)
+
+
 def test_get_data_home(tmp_path):
     assert datasets.get_data_home() == Path.home() / "mmgraph_data"
     assert datasets.get_data_home("~/x") == Path.home() / "x"
@@ -561,6 +566,21 @@ def test_liver_toxicity():
     assert set(bunch.hours) == {6, 18, 24, 48}
     assert bunch.frame.columns[-1] == "clinic__Cholesterol.mg.dL."
     assert len(bunch.train) + len(bunch.test) == 64
+def test_awa():
+    bunch = datasets.load_awa()
+    assert bunch.phog.shape == (1800, 252)
+    assert all(bunch[name].shape == (1800, 2000) for name in ("lss", "sift", "surf", "rgsift"))
+    assert min(bunch[name].min() for name in bunch.feature_names) >= 0
+    assert np.unique(bunch.target, return_counts=True)[1].tolist() == [36] * 50
+    assert (len(bunch.train), len(bunch.test)) == (1440, 360)
+    assert set(bunch.target[bunch.test]) == set(bunch.test_classes)
+    assert set(bunch.target[bunch.train]) == set(bunch.train_classes)
+    strengths = np.array([bunch.attributes[name] for name in bunch.target_names])
+    assert strengths.shape == (50, 85)
+    assert 0 <= strengths.min() < strengths.max() == 100
+    stripes = bunch.attribute_names.index("stripes")
+    assert bunch.attributes_binary["zebra"][stripes] == 1
+    assert bunch.attributes["zebra"][stripes] > 50 > bunch.attributes["polar+bear"][stripes]
 
 
 def test_import_is_light():

@@ -5,6 +5,7 @@ Every loader returns a :class:`~sklearn.utils.Bunch` with one 2-D array per moda
 """
 
 from ._fetch import get_data_home
+from .awa import load_awa
 from .digit_captions import load_digit_captions, measure_style
 from .emoji import load_emoji
 from .liver_toxicity import load_liver_toxicity
@@ -21,6 +22,7 @@ __all__ = [
     "fetch_uci_table",
     "fetch_wikipedia",
     "get_data_home",
+    "load_awa",
     "load_digit_captions",
     "load_emoji",
     "load_liver_toxicity",
