@@ -95,6 +95,7 @@ class MultimodalEstimator(BaseEstimator):
             raise ValueError(
                 f"y has one class only, {classes.tolist()[0]!r}, but a classifier needs two or "
                 "more."
+                f"y has one class only, {classes[0]!r}, but a classifier needs two or more."
             )
         return classes, codes
 
@@ -179,7 +180,10 @@ class RepresentationMixin(TransformerMixin, ClassNamePrefixFeaturesOutMixin):
         """
         check_is_fitted(self)
         self.layout_.require(modality)
-        views = self._check(X)
+        return self._embed(self._check(X), modality)
+
+    def _embed(self, views, modality):
+        """What :meth:`embed` gives, of checked rows."""
         shown = views.present[modality]
         others = [name for name in self.layout_.names if name != modality]
         Z = np.full((views.n_rows, self._n_features_out), np.nan, views.dtype)

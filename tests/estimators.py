@@ -5,6 +5,8 @@ from sklearn.base import BaseEstimator
 
 import mmgraph
 
+INNER = {"dbm": "MultimodalDBM", "embedding": "CCA"}  # estimators as parameters, and their default
+
 
 def all_estimators():
     """Every public estimator class of mmgraph, in the order of ``mmgraph.__all__``."""
@@ -37,10 +39,12 @@ def over(*verbs, having=(), family=None, kinds=None):
 
 
 def made(kind, **params):
-    """An estimator with those of some parameters that it, or its machine, has."""
+    """An estimator with those of some parameters that it, or the one inside it, has."""
     model = kind()
-    if isinstance(model, mmgraph.DBMClassifier):
-        model.set_params(dbm=mmgraph.MultimodalDBM())
+    for inner, default in INNER.items():
+        if inner in model.get_params():
+            model.set_params(**{inner: getattr(mmgraph, default)()})
     known = model.get_params()
-    places = ((place, v) for n, v in params.items() for place in (n, f"dbm__{n}"))
+    prefixes = "", *(f"{inner}__" for inner in INNER)
+    places = ((prefix + n, v) for n, v in params.items() for prefix in prefixes)
     return model.set_params(**{place: value for place, value in places if place in known})

@@ -393,7 +393,7 @@ def test_no_rows_left_to_learn_from(kind):
     )
 
 
-@generative
+@over("generate", family="joint")
 @pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e300])
 def test_tiny_and_huge_scales_are_learnt_alike(kind, scale):
     model = small(kind, units="gaussian", random_state=0).fit(REALS * scale)

@@ -21,6 +21,9 @@ LAYERS = [
     {"plotting", "persistence", "datasets", "metrics"},
     {"checkpoint", "training"},
     {"joint", "coordinated", "translation", "alignment", "fusion", "colearning"},
+    {"checkpoint"},
+    {"joint", "coordinated"},
+    {"translation", "alignment", "fusion", "colearning"},
     {"demo"},
     {"", "__main__"},  # "" is mmgraph/__init__.py
 ]

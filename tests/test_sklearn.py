@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from estimators import all_estimators, made, over
+from estimators import INNER, all_estimators, made, over
 from joblib import Parallel, delayed
 from oracles import Enumeration
 from sklearn.base import clone
@@ -36,6 +36,12 @@ SMALL = {
 }
 # What a grid search varies: the first parameter that an estimator has.
 GRIDS = {"learning_rate": [0.01, 0.2], "n_components": [1, 2], "C": [0.1, 10.0]}
+GRIDS = {
+    "learning_rate": [0.01, 0.2],
+    "n_components": [1, 2],
+    "embedding__n_components": [1, 2],
+    "alpha": [0.1, 1.0],
+}
 ESTIMATORS = all_estimators()
 every = over()
 generative = over("generate")
@@ -63,6 +69,9 @@ def apt(kind, **changes):
     """An estimator that, if it classifies, does so well enough for scikit-learn's checks."""
     learnt = {"max_iter": 30, "learning_rate": 0.05} if hasattr(kind, "predict_proba") else {}
     return small(kind, **learnt, **changes)
+    if hasattr(kind, "predict_proba"):
+        changes |= {"max_iter": 30, "learning_rate": 0.05}
+    return small(kind, **changes)
 
 
 def answers(model, X, verbs=VERBS):
@@ -127,7 +136,7 @@ def test_scikit_learn_accepts_the_defaults(estimator, check):
 def test_clone_keeps_the_parameters(kind):
     model = small(kind, modalities=INTERLEAVED).fit(GAPS, Y)
     again = clone(model)
-    params = [{k: v for k, v in m.get_params().items() if k != "dbm"} for m in (again, model)]
+    params = [{k: v for k, v in m.get_params().items() if k not in INNER} for m in (again, model)]
     assert params[0] == params[1]  # those of the machine too, as dbm__...
     assert not hasattr(again, "n_features_in_")
 
