@@ -209,6 +209,8 @@ def test_vector_arithmetic():
     same = retriever.combine([("a", X[:30, layout["a"]])])
     np.testing.assert_allclose(same, retriever.embed(X[:30], "a"))
     np.testing.assert_allclose(retriever.combine([("a", sp.csr_array(X[:30, layout["a"]]))]), same)
+    examples = retriever.combine([("a", X[:30, layout["a"]].reshape(10, 3, -1))])
+    np.testing.assert_allclose(examples, unit(same.reshape(10, 3, -1).mean(axis=1)))
 
 
 @pytest.mark.parametrize(

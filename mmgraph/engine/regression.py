@@ -10,6 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 __all__ = ["SoftmaxRegression", "compatibility", "fit_softmax"]
 
+NEWTON = 500  # coefficients up to which Newton's method is quick
+
 
 class SoftmaxRegression(NamedTuple):
     """Class probabilities that are the softmax of a linear function.
@@ -60,7 +62,9 @@ def fit_softmax(X, codes, n_classes, C=1.0, *, max_iter=1000):
         X = X / spread
     else:
         X = (X - mean) / spread
-    model = LogisticRegression(C=C, max_iter=max_iter, tol=1e-6).fit(X, codes)
+    few = not sp.issparse(X) and X.shape[1] * len(seen) <= NEWTON
+    solver = "newton-cholesky" if few else "lbfgs"
+    model = LogisticRegression(C=C, solver=solver, max_iter=max_iter, tol=1e-6).fit(X, codes)
     w, b = model.coef_, model.intercept_
     if len(seen) == 2:  # scikit-learn gives the log-odds of the second
         w, b = np.vstack([0 * w, w]), np.r_[0 * b, b]

@@ -293,7 +293,8 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         plus, minus : list of (str, array-like)
             A modality and its columns, of shape (n_columns,) or (n_queries, n_columns), such as
             ``plus=[("image", x), ("text", w)], minus=[("text", v)]``: the image x, with v turned
-            into w.
+            into w. Several examples of one thing, of shape (n_queries, n_examples, n_columns), are
+            averaged.
 
         Returns
         -------
@@ -320,8 +321,11 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         """Points of some columns of one modality."""
         columns = self.layout_.columns[self.layout_.require(modality)]
         values = values.toarray() if sp.issparse(values) else np.asarray(values)
+        shape = np.atleast_2d(values).shape[:-1]
         values = check_array(
-            np.atleast_2d(values), dtype=[np.float64, np.float32], input_name=repr(modality)
+            values.reshape(-1, values.shape[-1] if values.ndim else 1),
+            dtype=[np.float64, np.float32],
+            input_name=repr(modality),
         )
         if values.shape[1] != len(columns):
             raise ValueError(
@@ -329,7 +333,8 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
                 "given: pass all of them, and no others."
             )
         X = self.layout_.join({modality: values}, len(values), values.dtype)
-        return self._represent(self.layout_.views(X))
+        points = self._represent(self.layout_.views(X))
+        return points if len(shape) == 1 else unit(points.reshape(*shape, -1).mean(axis=1))
 
     def _others(self, target):
         """Modalities to ask for the target by."""

@@ -1,0 +1,160 @@
+"""Vector arithmetic: a picture of a 2, less the word "two", plus the word "seven".
+
+    python -m benchmarks.speech_arithmetic [--speakers ...] [--out docs/results]
+
+Pictures and spoken digits share a space that was learnt from pairs of the same digit. The query
+image(a) - speech(a) + speech(b) is answered with a picture that was held out; it is right if it
+shows b. The words are said by a speaker who was never heard, each speaker in turn. The embedding is
+chosen by the speaker before (in the same way, without either), then fitted to the five others.
+
+Sounds are standardised speaker by speaker, over all that he says, without a look at what it is.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+
+import mmgraph as mg
+from benchmarks.speech import SPEAKERS
+
+PAIRS, HEARD, QUERIES = 200, 30, 20  # a digit; recordings a digit; queries a pair of digits
+EXAMPLES = 1, 10  # recordings that say a word
+
+
+class Data:
+    """Sounds, standardised by speaker, and pictures, split alike for every speaker."""
+
+    def __init__(self, seed=0):
+        speech = mg.datasets.fetch_spoken_digits(verbose=False)
+        digits = mg.datasets.load_digit_captions()
+        rng = np.random.default_rng(seed)
+        self.audio = speech.audio.astype(float)
+        for speaker in SPEAKERS:
+            rows = speech.speaker == speaker
+            sound = self.audio[rows]
+            self.audio[rows] = (sound - sound.mean(axis=0)) / sound.std(axis=0)
+        self.said, self.speaker = speech.target, speech.speaker
+        self.heard = speech.index < HEARD
+        self.image, self.shown = digits.image, digits.target
+        train = rng.permutation(digits.train)
+        n = len(train) // 5
+        self.pictures = {"train": train[n:], "validation": train[:n], "test": digits.test}
+
+    def pairs(self, speakers, rng):
+        """Rows of sounds and pictures of the same digit, and the digit."""
+        able = np.isin(self.speaker, speakers)
+        digits = np.repeat(np.arange(10), PAIRS)
+        sounds = [rng.choice(np.flatnonzero(able & (self.said == k)), PAIRS) for k in range(10)]
+        pictures = self.pictures["train"]
+        pictures = [rng.choice(pictures[self.shown[pictures] == k], PAIRS) for k in range(10)]
+        sounds, pictures = np.concatenate(sounds), np.concatenate(pictures)
+        return *mg.pack(audio=self.audio[sounds], image=self.image[pictures]), digits
+
+
+def candidates(modalities):
+    """Embeddings to choose from."""
+    for shrinkage in (0.1, 0.3):
+        yield f"CCA, shrinkage {shrinkage}", mg.CCA(9, shrinkage=shrinkage, modalities=modalities)
+    for shrinkage in (0.03, 0.3):
+        kernel = mg.KernelCCA(
+            9, shrinkage=shrinkage, approximation="cholesky", rank=300, modalities=modalities
+        )
+        yield f"KernelCCA, shrinkage {shrinkage}", kernel
+        yield f"KernelCCA, shrinkage {shrinkage}, posteriors", mg.SemanticMatcher(kernel)
+
+
+def measure(embedding, data, speaker, role, seed=0):
+    """R@1 by what is asked, over all pairs of different digits."""
+    rng = np.random.default_rng(seed)
+    pictures = data.pictures[role]
+    truth = data.shown[pictures]
+    gallery, _ = mg.pack(embedding.layout_.columns, image=data.image[pictures])
+    words, _ = mg.pack(embedding.layout_.columns, audio=data.audio[data.heard])
+    retriever = mg.Retriever(FrozenEstimator(embedding)).fit(np.vstack([gallery, words]))
+    mine = (data.speaker == speaker) & data.heard
+    scores = {}
+
+    def right(points, wanted):
+        found = retriever.nearest(points, "image", 1).indices[:, 0]
+        return float(np.mean(truth[found] == wanted))
+
+    first, then = (np.repeat(d, QUERIES) for d in np.nonzero(~np.eye(10, dtype=bool)))
+    rows = np.array([rng.choice(np.flatnonzero(truth == a)) for a in first])
+    x = data.image[pictures[rows]]
+    for n in EXAMPLES:
+        words = {k: np.flatnonzero(mine & (data.said == k)) for k in range(10)}
+        said = [
+            data.audio[[rng.choice(words[k], n, replace=False) for k in digits]]
+            for digits in (first, then)
+        ]
+        word = "one recording" if n == 1 else f"{n} recordings"
+        query = retriever.combine([("image", x), ("audio", said[1])], [("audio", said[0])])
+        scores[f"image(a) - speech(a) + speech(b), {word}"] = right(query, then)
+        query = retriever.combine([("image", x), ("audio", said[1])])
+        scores[f"image(a) + speech(b), {word}"] = right(query, then)
+        scores[f"speech(b) alone, {word}"] = right(retriever.combine([("audio", said[1])]), then)
+    start = retriever.combine([("image", x)])
+    turn = retriever.combine([("audio", said[1])]) - retriever.combine([("audio", said[0])])
+    noise = rng.normal(size=turn.shape)
+    noise *= np.linalg.norm(turn, axis=1, keepdims=True) / np.linalg.norm(
+        noise, axis=1, keepdims=True
+    )
+    scores["image(a) + a random vector as long"] = right(start + noise, then)
+    return scores
+
+
+def run(speaker, data):
+    """The chosen embedding, and its scores on the held-out speaker."""
+    before = SPEAKERS[SPEAKERS.index(speaker) - 1]
+    main = f"image(a) - speech(a) + speech(b), {EXAMPLES[-1]} recordings"
+    rest = [s for s in SPEAKERS if s not in (speaker, before)]
+    X, modalities, y = data.pairs(rest, np.random.default_rng(0))
+    validated = {
+        name: measure(embedding.fit(X, y), data, before, "validation")[main]
+        for name, embedding in candidates(modalities)
+    }
+    best = max(validated, key=validated.get)
+    X, modalities, y = data.pairs([*rest, before], np.random.default_rng(1))
+    embedding = dict(candidates(modalities))[best].fit(X, y)
+    scores = measure(embedding, data, speaker, "test")
+    return {"speaker": speaker, "embedding": best, "validation": validated, "R@1": scores}
+
+
+def table(results):
+    """Mean and standard deviation over the speakers, and each of them."""
+    names = [r["speaker"] for r in results]
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    cells = [["query", "mean ± sd", *names]]
+    for query in results[0]["R@1"]:
+        found = [r["R@1"][query] for r in results]
+        cells.append(
+            [query, f"{np.mean(found):.3f} ± {np.std(found):.3f}", *(f"{f:.3f}" for f in found)]
+        )
+    for row in cells:
+        lines += [f"   {'*' if i == 0 else ' '} - {c}" for i, c in enumerate(row)]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv=None):
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--speakers", nargs="+", default=SPEAKERS, choices=SPEAKERS)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(argv)
+    data, results = Data(), []
+    for speaker in options.speakers:
+        results.append(run(speaker, data))
+        print(results[-1], flush=True)
+    text = table(results)
+    print(text)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "speech_arithmetic.rst").write_text(text, encoding="utf-8")
+        (options.out / "speech_arithmetic.json").write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
