@@ -23,27 +23,22 @@ FEATURES = ("surf", "phog", "lss", "sift", "rgsift")
 
 # The lit segments of a seven-segment display: top, upper left and right, middle, lower left and
 # right, bottom.
-SEGMENTS = (
-    ("1110111", "0010010", "1011101", "1011011", "0111010")
-    + ("1101011", "1101111", "1010010", "1111111", "1111011")
-)
-    "1110111",
-    "0010010",
-    "1011101",
-    "1011011",
-    "0111010",
+SEGMENTS = ("1110111", "0010010", "1011101", "1011011", "0111010") + (
     "1101011",
     "1101111",
     "1010010",
     "1111111",
     "1111011",
-]
+)
 # How the digits are written by hand: a loop above, a loop below, one loop in all; a straight bar
 # above, in the middle, below; a straight upright, a straight slant; an arc open to the left above,
 # below; an arc open to the right above, below.
-STROKES = (
-    ("001000000000", "000000100000", "000001011001", "000000001100", "000010110000")
-    + ("000100000110", "010000000010", "000100011000", "110000000000", "100000000100")
+STROKES = ("001000000000", "000000100000", "000001011001", "000000001100", "000010110000") + (
+    "000100000110",
+    "010000000010",
+    "000100011000",
+    "110000000000",
+    "100000000100",
 )
 
 

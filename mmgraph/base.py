@@ -95,7 +95,6 @@ class MultimodalEstimator(BaseEstimator):
             raise ValueError(
                 f"y has one class only, {classes.tolist()[0]!r}, but a classifier needs two or "
                 "more."
-                f"y has one class only, {classes[0]!r}, but a classifier needs two or more."
             )
         return classes, codes
 

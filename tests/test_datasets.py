@@ -566,6 +566,9 @@ def test_liver_toxicity():
     assert set(bunch.hours) == {6, 18, 24, 48}
     assert bunch.frame.columns[-1] == "clinic__Cholesterol.mg.dL."
     assert len(bunch.train) + len(bunch.test) == 64
+
+
+@needs_copies
 def test_awa():
     bunch = datasets.load_awa()
     assert bunch.phog.shape == (1800, 252)

@@ -20,8 +20,6 @@ LAYERS = [
     {"base"},
     {"plotting", "persistence", "datasets", "metrics"},
     {"checkpoint", "training"},
-    {"joint", "coordinated", "translation", "alignment", "fusion", "colearning"},
-    {"checkpoint"},
     {"joint", "coordinated"},
     {"translation", "alignment", "fusion", "colearning"},
     {"demo"},

@@ -35,12 +35,12 @@ SMALL = {
     "random_state": 0,
 }
 # What a grid search varies: the first parameter that an estimator has.
-GRIDS = {"learning_rate": [0.01, 0.2], "n_components": [1, 2], "C": [0.1, 10.0]}
 GRIDS = {
     "learning_rate": [0.01, 0.2],
     "n_components": [1, 2],
     "embedding__n_components": [1, 2],
     "alpha": [0.1, 1.0],
+    "C": [0.1, 10.0],
 }
 ESTIMATORS = all_estimators()
 every = over()
@@ -69,9 +69,6 @@ def apt(kind, **changes):
     """An estimator that, if it classifies, does so well enough for scikit-learn's checks."""
     learnt = {"max_iter": 30, "learning_rate": 0.05} if hasattr(kind, "predict_proba") else {}
     return small(kind, **learnt, **changes)
-    if hasattr(kind, "predict_proba"):
-        changes |= {"max_iter": 30, "learning_rate": 0.05}
-    return small(kind, **changes)
 
 
 def answers(model, X, verbs=VERBS):

@@ -28,14 +28,6 @@ RADIAL = {"rbf", "laplacian", "chi2"}  # of a distance: 1 on the diagonal
 INNER = {"poly", "polynomial", "sigmoid"}  # of gamma times an inner product
 HOMOGENEOUS = {"linear", "cosine", "additive_chi2"}  # a factor of the rows is one of the Gram
 SAMPLE = 500  # rows between which the median distance is taken
-__all__ = ["NAMES", "Centring", "Kernel", "centre", "diagonal", "distances", "gram", "normalise"]
-__all__ += ["automatic", "median_width"]
-
-NAMES = tuple(sorted(PAIRWISE_KERNEL_FUNCTIONS))
-RADIAL = {"rbf", "laplacian", "chi2"}  # of a distance: 1 on the diagonal
-INNER = {"poly", "polynomial", "sigmoid"}  # of gamma times an inner product
-HOMOGENEOUS = {"linear", "cosine", "additive_chi2"}  # a factor of the rows is one of the Gram
-SAMPLE = 1000  # rows between which the median distance is taken
 BLOCK = 64  # rows whose Gram is computed for its diagonal
 
 
@@ -47,7 +39,6 @@ class Kernel(NamedTuple):
     name : str or callable
         One of :data:`NAMES`, a function of two rows that returns a number, or ``"precomputed"``:
         the parameter ``gram`` is a ready matrix, and rows are numbers of its rows.
-        One of :data:`NAMES`, or a function of two rows that returns a number.
     params : dict of str to object
         Its parameters, such as ``gamma``.
     unit : float
@@ -87,7 +78,6 @@ def gram(kernel, A, B=None, *, distances=None):
     A, B = in_unit(kernel, A), None if B is None else in_unit(kernel, B)
     if kernel.name == "intersection":
         return _intersection(A, A if B is None else B)
-    A, B = _in_unit(kernel, A), None if B is None else _in_unit(kernel, B)
     with np.errstate(over="ignore", invalid="ignore"):
         K = pairwise_kernels(A, B, metric=kernel.name, **kernel.params)
     if not np.isfinite(K).all():
@@ -148,7 +138,6 @@ def median_width(name, A):
     """Median of what a radial kernel is a function of, between different rows.
 
     Of more than 500 rows a random choice of 500 is looked at, the same at every call. Where more
-    Of more than a thousand rows a random thousand is looked at, the same at every call. Where more
     than half of the distances are zero it is the median of the others, and 1 where all are.
     """
     if A.shape[0] > SAMPLE:
@@ -187,7 +176,6 @@ def automatic(name, A, params):
     kernel = Kernel(name, params, 2.0 ** np.floor(np.log2(largest)) if largest else 1.0)
     if adapts:
         A = in_unit(kernel, A)
-        A = _in_unit(kernel, A)
         if name in RADIAL:
             params["gamma"] = 1 / median_width(name, A)
         else:
@@ -198,7 +186,6 @@ def automatic(name, A, params):
 
 def in_unit(kernel, A):
     """Rows in the unit of a kernel, float64."""
-def _in_unit(kernel, A):
     A = A.astype(np.float64, copy=False)
     return A if kernel.unit == 1 else A / kernel.unit
 
@@ -239,24 +226,3 @@ def centre(K):
     K -= columns
     K -= (columns - total)[:, None]
     return Centring(columns, total)
-
-
-def normalise(K, rows, columns=None):
-    """Divide a Gram matrix by the norms of its rows and columns: the cosine in feature space.
-
-    Parameters
-    ----------
-    K : ndarray of shape (n, m)
-    rows : ndarray of shape (n,)
-        Kernel of each row with itself (:func:`diagonal`).
-    columns : ndarray of shape (m,), optional
-        The same of the columns. None: of the rows.
-
-    Returns
-    -------
-    ndarray of shape (n, m)
-        Zero where a norm is.
-    """
-    norms = [np.sqrt(np.maximum(d, 0)) for d in (rows, rows if columns is None else columns)]
-    left, right = (np.divide(1, d, out=np.zeros_like(d), where=d > 0) for d in norms)
-    return K * left[:, None] * right
