@@ -60,7 +60,7 @@ def aligned(one, two):
     return two * np.sign((one * two).sum(axis=0))
 
 
-@pytest.mark.parametrize("s", [1.0, 0.3, 0.01, 1e-4])
+@pytest.mark.parametrize("s", [1.0, 0.3, 0.01, 1e-4, 1e-8])
 @pytest.mark.parametrize("names", ["ab", "abc"])
 def test_against_the_generalised_eigenproblem(s, names):
     X, modalities = mg.pack(**{name: VIEWS[name] for name in names})
@@ -114,12 +114,12 @@ def test_full_rank_is_exact(approximation, kernel):
 def test_low_rank_is_close(approximation):
     X, modalities = mg.pack(**three(400))
     exact = mg.KernelCCA(2, modalities=modalities).fit(X)
-    rank = 1500 if approximation == "fourier" else 60
+    rank, off = (600, 0.06) if approximation == "fourier" else (60, 0.03)
     model = mg.KernelCCA(
         2, modalities=modalities, approximation=approximation, rank=rank, random_state=0
     ).fit(X)
     np.testing.assert_allclose(
-        model.canonical_correlations_, exact.canonical_correlations_, rtol=0.03
+        model.canonical_correlations_, exact.canonical_correlations_, rtol=off
     )
     assert np.isfinite(model.impute(np.where(np.arange(12) < 5, np.nan, X))).all()
 

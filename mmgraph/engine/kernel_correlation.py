@@ -8,8 +8,10 @@ canonical scores are those that each modality smooths out of the others:
 
 where :math:`C_{mj}` averages over the rows that show both. A smoother is all that is asked of a
 modality: one with a Gram matrix (:class:`Dual`) solves n equations, one with explicit features
-(:class:`Primal`) as many as it has features. The leading solutions are found by a block Krylov
-method, which needs some tens of smoothings, never an eigendecomposition of a Gram matrix.
+(:class:`Primal`) as many as it has features. With Gram matrices the leading solutions are found by
+a block Krylov method, which needs some tens of smoothings and no eigendecomposition of a Gram
+matrix; with features, and where there is next to no shrinkage, from the covariances of whitened
+features.
 """
 
 from collections.abc import Mapping
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 from scipy.linalg import cho_solve, cholesky, eigh, solve_triangular
 from scipy.linalg.lapack import dtrtri
+from scipy.sparse.linalg import eigsh
 
 from .kernels import Centring, centre
 from .lowrank import Columns, Fourier
@@ -30,6 +33,10 @@ AT_ONCE = 1 << 23  # entries of the Gram matrix of new rows
 EXTRA = 8  # columns of a block beyond the components asked for
 NEGLIGIBLE = 1e-14  # squared norm, relative to 1, of a direction that is only rounding
 ACCURATE = 1e-8  # residual, relative to the largest eigenvalue, at which to stop
+VERIFIED = 1e-5  # the same, of the scores that are returned
+STABLE = 1e-4  # shrinkage below which rounding may hide components from the Krylov method
+RANK = 1e-14  # relative eigenvalues of a Gram matrix that are none
+POSITIVE = 1e-10  # eigenvalues above it have components
 
 
 class Dual(NamedTuple):
@@ -62,6 +69,15 @@ class Dual(NamedTuple):
         a = cho_solve((self.factor, True), r, check_finite=False)
         a -= a.mean(axis=0)
         return a, self.centring.columns @ a
+
+    @property
+    def white(self):
+        """Features of the rows (n, rank) in which the shrunk covariance is the identity."""
+        values, vectors = eigh(self.gram)
+        values = np.maximum(values, 0)
+        shrunk = (1 - self.shrinkage) * values / len(values) + self.shrinkage * self.variance
+        kept = values > RANK * values[-1]
+        return vectors[:, kept] * np.sqrt(values / shrunk)[kept]
 
     @property
     def leverage(self):
@@ -106,10 +122,15 @@ class Primal(NamedTuple):
         return cho_solve((self.factor, True), self.features.T @ r, check_finite=False)
 
     @property
+    def white(self):
+        """Features of the rows (n, rank) in which the shrunk covariance is the identity."""
+        return solve_triangular(self.factor, self.features.T, lower=True, check_finite=False).T
+
+    @property
     def leverage(self):
         """What each row's target adds to its own smoothed value, of shape (n,)."""
-        half = solve_triangular(self.factor, self.features.T, lower=True, check_finite=False)
-        return np.einsum("ij,ij->j", half, half)
+        white = self.white
+        return np.einsum("ij,ij->i", white, white)
 
 
 class Solution(NamedTuple):
@@ -210,7 +231,11 @@ def correlate(smoothers, rows, n_components):
     parts = _side_by_side({name: len(shown) for name, shown in rows.items()})
 
     def smooth(r):
-        return _by_part(lambda name, r: smoothers[name].smooth(r), r, parts)
+        z = np.zeros_like(r)
+        for name, part in parts.items():
+            if r[part].any():
+                z[part] = smoothers[name].smooth(r[part])
+        return z
 
     def cross(z):
         r = np.zeros_like(z)
@@ -220,11 +245,10 @@ def correlate(smoothers, rows, n_components):
             r[parts[one].start + here] += shown / len(here)
         return r
 
-    if all(isinstance(smoother, Primal) for smoother in smoothers.values()):
-        values, z = _in_features(smoothers, links, n_components)
-    else:
-        values, r = _leading(smooth, cross, parts, n_components)
-        z = smooth(r)
+    found, least = None, min(smoother.shrinkage for smoother in smoothers.values())
+    if least >= STABLE and any(isinstance(smoother, Dual) for smoother in smoothers.values()):
+        found = _leading(smooth, cross, parts, n_components)
+    values, z = _in_features(smoothers, links, n_components) if found is None else found
     r = cross(z) / values
     targets, scores = {}, {}
     for name, part in parts.items():
@@ -250,44 +274,30 @@ def _side_by_side(sizes):
     }
 
 
-def _by_part(function, r, parts):
-    """A function of name and part applied to each part that is not zero."""
-    z = np.zeros_like(r)
-    for name, part in parts.items():
-        if r[part].any():
-            z[part] = function(name, r[part])
-    return z
-
-
 def _in_features(smoothers, links, n_components):
-    """The leading eigenpairs of features: their covariances are all that is needed of the rows."""
-    parts = _side_by_side({name: s.features.shape[1] for name, s in smoothers.items()})
-    covariances = {}
+    """Leading eigenvalues and scores, from the covariances of whitened features."""
+    white = {name: smoother.white for name, smoother in smoothers.items()}
+    parts = _side_by_side({name: features.shape[1] for name, features in white.items()})
+    n = max(part.stop for part in parts.values())
+    T = np.zeros((n, n))
     for (one, two), (here, there) in links.items():
-        if (two, one) in covariances:
-            covariances[one, two] = covariances[two, one].T
-        else:
-            right = smoothers[two].features[there]
+        if one <= two:
+            right = white[two][there]
             right = right - right.mean(axis=0)
-            covariances[one, two] = smoothers[one].features[here].T @ right / len(here)
-
-    def smooth(g):
-        return _by_part(
-            lambda name, g: cho_solve((smoothers[name].factor, True), g, check_finite=False),
-            g,
-            parts,
-        )
-
-    def cross(w):
-        g = np.zeros_like(w)
-        for (one, two), covariance in covariances.items():
-            g[parts[one]] += covariance @ w[parts[two]]
-        return g
-
-    values, g = _leading(smooth, cross, parts, n_components)
-    w = smooth(g)
-    scores = [smoother.features @ w[parts[name]] for name, smoother in smoothers.items()]
-    return values, np.concatenate(scores)
+            covariance = white[one][here].T @ right / len(here)
+            T[parts[one], parts[two]] = covariance
+            T[parts[two], parts[one]] = covariance.T
+    k = min(n_components, n)
+    if n > 20 * k:
+        start = np.random.default_rng(0).standard_normal(n)
+        values, vectors = eigsh(T, k, which="LA", v0=start, ncv=min(n, 4 * k + 20))
+        order = np.argsort(-values)
+    else:
+        values, vectors = eigh(T)
+        order = np.arange(n)[::-1][:k]
+    order = order[values[order] > POSITIVE]
+    scores = [features @ vectors[parts[name]][:, order] for name, features in white.items()]
+    return values[order], np.concatenate(scores)
 
 
 def _links(rows):
@@ -305,38 +315,42 @@ def _links(rows):
 
 
 def _leading(smooth, cross, parts, k):
-    """Leading eigenpairs of smooth(cross(.)), which is symmetric in the inner product z'r, z = Sr.
+    """Leading eigenvalues and scores of smooth(cross(.)), by block Lanczos.
 
-    Block Lanczos with full reorthogonalisation. Returns the eigenvalues and the r of each.
+    It is symmetric in the inner product z'r of scores z = smooth(r). None where half of all
+    dimensions do not suffice, or rounding has spoilt them.
     """
     first, *others = parts.values()
     r = np.random.default_rng(0).standard_normal((max(p.stop for p in parts.values()), k + EXTRA))
     if len(others) == 1:
         r[first.stop :] = 0  # so that steps alternate, and each smooths one modality only
     r = smooth(r)
+    r = r / (np.linalg.norm(r) or 1)
+    r /= np.sqrt(abs(np.vdot(smooth(r), r))) or 1
     R, Z = np.empty((len(r), 0)), np.empty((len(r), 0))
     H = np.empty((0, 0))
     check = 3 * k
-    r = r / (np.linalg.norm(r) or 1)
-    r /= np.sqrt(abs(np.vdot(smooth(r), r))) or 1
-    while True:
+    while R.shape[1] <= len(r) / 2:
         z, r, norms = _orthonormal(smooth, r, Z, R)
         done, width = R.shape[1], r.shape[1]
-        if not done and not width:
-            return np.empty(0), np.empty((len(r), 0))
-        full = not width or done + width > len(r)
-        if done and (full or done >= check):
+        if done >= check or (done and not width):
             values, vectors = eigh(H, subset_by_index=[max(0, done - k), done - 1])
             values, vectors = values[::-1], vectors[:, ::-1]
             rest = np.linalg.norm(norms @ vectors[done - norms.shape[1] :], axis=0)
-            if full or rest.max() <= ACCURATE * max(values[0], NEGLIGIBLE):
-                good = values > 1e-10
-                return values[good], R @ vectors[:, good]
+            if not width or rest.max() <= ACCURATE * values[0]:
+                good = values > POSITIVE
+                values, z = values[good], Z @ vectors[:, good]
+                left = np.linalg.norm(smooth(cross(z)) - z * values, axis=0)
+                exact = (left <= VERIFIED * values * np.linalg.norm(z, axis=0)).all()
+                return (values, z) if exact else None
             check = 1.25 * done
+        if not width:
+            return None
         R, Z = np.hstack([R, r]), np.hstack([Z, z])
         r = cross(z)
         new = Z.T @ r
         H = np.block([[H, new[:done]], [new[:done].T, (new[done:] + new[done:].T) / 2]])
+    return None
 
 
 def _orthonormal(smooth, r, Z, R):
