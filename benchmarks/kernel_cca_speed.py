@@ -2,10 +2,11 @@
 
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.kernel_cca_speed [--out docs/results]
 
-The Fourier and Karhunen-Loeve modalities of the multiple features data, standardised, with
-one RBF kernel each and the same penalty for all. A round fits every model once, in turn, and the
-best CPU time of the rounds counts; what takes longer than ten seconds is fitted once. ``KernelCCA.fit`` does more than the others: it also prepares to
-generate. Peers that are not installed have a row that says so.
+The Fourier and Karhunen-Loeve modalities of the multiple features data, standardised, with one RBF
+kernel each and the same penalty for all. A round fits every model once, in turn, and the best CPU
+time of the rounds counts; what takes longer than ten seconds is fitted once. ``KernelCCA.fit`` does
+more than the others: it also prepares to generate. Peers that are not installed have a row that
+says so.
 """
 
 import argparse
