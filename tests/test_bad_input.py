@@ -318,6 +318,7 @@ RANGES = {
     "sampling_sweeps": ([0], "an int at least 1"),
     "n_mean_chains": ([0], "an int at least 1"),
     "n_particles": ([0], "an int at least 1"),
+    "min_effective_particles": ([0, 0.5, "x", None, np.nan], "a number at least 1"),
     "validation_fraction": ([0, 1, 2], "a number above 0 and below 1"),
     "n_iter_no_change": ([0], "an int at least 1"),
     "tol": ([-1], "a number at least 0"),

@@ -8,7 +8,15 @@ from oracles import Enumeration, machine
 
 from mmgraph.backend.random import key
 from mmgraph.engine import likelihood
-from mmgraph.engine.boltzmann import begin, bound, gibbs, log_joint, mean_field, populate
+from mmgraph.engine.boltzmann import (
+    begin,
+    bound,
+    flatten,
+    gibbs,
+    log_joint,
+    mean_field,
+    populate,
+)
 from mmgraph.engine.units import (
     Bernoulli,
     Binomial,
@@ -226,6 +234,47 @@ def test_particles_start_chains_in_the_posterior():
         exact = truth.mean(k, shown)
         np.testing.assert_allclose(one.values[k][0], exact, atol=0.03)
         np.testing.assert_allclose(many.values[k].mean(axis=0), exact, atol=0.05)
+
+
+def effective_number(log_weights):
+    weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
+    return weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
+
+
+def test_flatten_keeps_as_many_particles_as_it_should():
+    rng = np.random.default_rng(0)
+    steep = (rng.standard_normal((50, 200)) * np.geomspace(0.1, 1e4, 50)[:, None]).astype("f4")
+    assert flatten(steep, 1) is steep
+    before, after = effective_number(steep), effective_number(flatten(steep, 8))
+    assert before.min() < 1.01  # one particle has all the weight
+    assert before.max() > 190
+    np.testing.assert_array_equal(after[before >= 8], before[before >= 8])
+    np.testing.assert_allclose(after[before < 8], 8, rtol=1e-2)
+    assert effective_number(flatten(steep, 1000)) == pytest.approx(200, rel=1e-2)  # all there are
+
+
+def test_flatten_keeps_the_order_and_the_rows_apart():
+    rng = np.random.default_rng(1)
+    steep = 50 * rng.standard_normal((20, 30))
+    flat = flatten(steep, 5)
+    np.testing.assert_array_equal(np.argsort(flat, axis=1), np.argsort(steep, axis=1))
+    np.testing.assert_array_equal(flatten(steep[3:5], 5), flat[3:5])
+    np.testing.assert_allclose(flatten(steep + 7, 5), flat, atol=1e-9)
+
+
+def test_chains_start_at_as_many_particles_as_asked_for():
+    model = machine(*GRAPHS["rbm"], seed=4)
+    hidden = np.arange(8)[:, None] >> np.arange(3) & 1  # a particle for each state
+    model = replace(model, weights=(20 * model.weights[0],), particles=(hidden.astype(np.uint8),))
+    shown = {0: np.ones((4000, 4))}
+    few, usual, many = (
+        begin(model, shown, 4000, noise=noise_of(4000), **changes).values[1]
+        for changes in ({}, {"min_effective": 1.0}, {"min_effective": 4.0})
+    )
+    np.testing.assert_array_equal(few, usual)
+    shares = [np.bincount((x @ [1, 2, 4]).astype(int)) / 4000 for x in (few, many)]
+    assert 1 / np.sum(shares[0] ** 2) < 1.1
+    assert 1 / np.sum(shares[1] ** 2) == pytest.approx(4, rel=0.05)
 
 
 def test_populate_draws_from_the_joint():

@@ -485,6 +485,7 @@ def test_another_version_is_refused(finished, path, monkeypatch):
 def test_what_does_not_matter(finished, path):
     Path(path).write_bytes(finished)
     free = {"verbose": 0, "n_particles": 30, "n_mean_chains": 2, "sampling_sweeps": 3}
+    free["min_effective_particles"] = 5.0
     np.testing.assert_equal(dbm(path, **free).fit(X.copy()).history_, dbm().fit(X).history_)
 
 

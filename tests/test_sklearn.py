@@ -220,6 +220,18 @@ def test_embed_looks_at_one_modality(kind):
     assert np.isnan(Z[~shown]).all()
     with pytest.raises(ValueError, match=r"unknown modality 'c': the modalities are \['a', 'b'\]"):
         model.embed(X, "c")
+def test_more_effective_particles():
+    """Other completions, of each row by itself; the model is as it was."""
+    bits = np.tile(np.random.default_rng(0).integers(0, 2, (60, 1)).astype(float), 8)
+    course = {"max_iter": 60, "learning_rate": 0.5, "sampling_sweeps": 1}
+    model = small(mg.RBM, modalities=INTERLEAVED, **course).fit(bits)
+    usual = model.generate(bits, "a")
+    assert abs(usual - bits[:, ::2]).max() < 0.3
+    many = model.set_params(min_effective_particles=45).generate(bits, "a")
+    assert abs(many - usual).max() > 0.1
+    np.testing.assert_allclose(model.generate(bits[30:], "a"), many[30:], atol=1e-5)
+    model.set_params(min_effective_particles=1)
+    np.testing.assert_array_equal(model.generate(bits, "a"), usual)
 
 
 @every

@@ -29,6 +29,8 @@ __all__ = [
     "State",
     "begin",
     "bound",
+    "explain",
+    "flatten",
     "gibbs",
     "log_joint",
     "mean_field",
@@ -37,6 +39,7 @@ __all__ = [
 
 # Streams of random numbers beside those of the layers, which bear their index.
 LENGTHS, PARTICLES = 1 << 14, 1 << 15
+HALVINGS = 20  # of the interval in which the power of a row's weights is searched
 FARTHEST = 1e6  # standard deviations of a real-valued statistic from its mean
 
 
@@ -308,7 +311,7 @@ class MeanField(NamedTuple):
     n_sweeps: int
 
 
-def begin(model, shown, n_rows, *, present=None, noise=None, lengths=None):
+def begin(model, shown, n_rows, *, present=None, noise=None, lengths=None, min_effective=1.0):
     """State in which the shown layers hold their values and the others are ready to be inferred.
 
     A machine with particles (joint draws of its own hidden layers) starts each row at particles
@@ -333,6 +336,8 @@ def begin(model, shown, n_rows, *, present=None, noise=None, lengths=None):
         Randomness for drawing particles, and lengths of free count layers (else the median).
     lengths : dict of int to ndarray of shape (n_rows,), optional
         Lengths of count layers in rows that do not show them.
+    min_effective : float
+        Effective number of particles that each row starts at, at least: see :func:`flatten`.
 
     Returns
     -------
@@ -370,7 +375,7 @@ def begin(model, shown, n_rows, *, present=None, noise=None, lengths=None):
         totals.append(total)
     state = State(values, free, totals)
     if model.particles:
-        log_weights = explain(model, state)
+        log_weights = flatten(explain(model, state), min_effective)
         particles = [p.astype(model.dtype) for p in model.particles]
         if noise is None:
             log_weights -= log_weights.max(axis=1, keepdims=True)
@@ -406,6 +411,48 @@ def explain(model, state):
             fit = xp.where(state.free[layer][:, None], 0, fit)
         total += fit
     return total
+
+
+def flatten(log_weights, min_effective):
+    """Log weights, each row times the largest power in (0, 1] that leaves it flat enough.
+
+    The effective number of a row's weights is (sum w)^2 / sum w^2 (Kish). Where a modality's
+    columns depend on each other more than the machine says, it takes their evidence for more than
+    it is, and one particle has all the weight; a power below 1 is evidence that counts less.
+
+    Parameters
+    ----------
+    log_weights : ndarray of shape (n_rows, n_particles)
+    min_effective : float
+        Effective number that each row keeps, at least; 1 or less changes nothing. No more than
+        there are particles can be had.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_particles)
+
+    References
+    ----------
+    Kish (1965), Survey sampling. Del Moral, Doucet & Jasra (2006), Sequential Monte Carlo samplers,
+    JRSS B 68(3), who choose temperatures by the effective number.
+    """
+    if min_effective <= 1:
+        return log_weights
+    xp = namespace(log_weights)
+    fall = (log_weights - log_weights.max(axis=1, keepdims=True)).astype(np.float64)
+
+    def enough(power):
+        weights = xp.exp(power[:, None] * fall)
+        return weights.sum(axis=1) ** 2 >= min_effective * (weights * weights).sum(axis=1)
+
+    low, high = xp.zeros(len(fall)), xp.ones(len(fall))
+    as_they_are = enough(high)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        good = enough(middle)
+        low, high = xp.where(good, middle, low), xp.where(good, high, middle)
+    power = xp.where(as_they_are, 1.0, low)
+    return (power[:, None] * fall).astype(log_weights.dtype)
 
 
 def _choose(log_weights, u):

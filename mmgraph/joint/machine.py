@@ -40,7 +40,8 @@ HEALTH = "rhat", "effective_sample_size", "swap_rate"  # NaN where a pass has fe
 NOT_MIXED = 2.0  # R-hat from which a fit warns
 WATCHED = 200  # training rows whose reconstruction is recorded after each epoch
 WATCHING = 50, 200  # chains and temperatures of the held-out log-density after each epoch
-GENERATION_ONLY = "sampling_sweeps", "n_mean_chains", "n_particles"  # what fitting never reads
+# What fitting never reads:
+GENERATION_ONLY = "sampling_sweeps", "n_mean_chains", "n_particles", "min_effective_particles"
 LARGEST = 1e302  # magnitude of real-valued data
 DRAW_SHIFT = 20  # the random numbers of row r, draw d bear the number (d << 20) + r
 
@@ -76,6 +77,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         sampling_sweeps=20,
         n_mean_chains=10,
         n_particles=2000,
+        min_effective_particles=1.0,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -109,6 +111,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
         self.sampling_sweeps = sampling_sweeps
         self.n_mean_chains = n_mean_chains
         self.n_particles = n_particles
+        self.min_effective_particles = min_effective_particles
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -319,7 +322,8 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             shown = {k: xp.concatenate([x] * n_draws) for k, x in shown.items()}
             present = {k: xp.concatenate([m] * n_draws) for k, m in present.items()}
         noise = Noise(key, xp.asarray(number.ravel().astype(np.uint32)), 0, 0)
-        state = begin(model, shown, number.size, present=present, noise=noise)
+        floor = self.min_effective_particles
+        state = begin(model, shown, number.size, present=present, noise=noise, min_effective=floor)
         sums = [None] * model.n_layers
 
         def add(means):
@@ -629,6 +633,7 @@ _RANGES = {
     "sampling_sweeps": ("1", "inf", numbers.Integral),
     "n_mean_chains": ("1", "inf", numbers.Integral),
     "n_particles": ("1", "inf", numbers.Integral),
+    "min_effective_particles": ("1", "inf", numbers.Real),
     "validation_fraction": ("<0", "<1", numbers.Real),
     "n_iter_no_change": ("1", "inf", numbers.Integral),
     "tol": ("0", "inf", numbers.Real),

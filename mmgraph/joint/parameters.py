@@ -57,6 +57,12 @@ n_mean_chains : int, default=10
     Chains a row over which `impute` and `generate` average a conditional mean.
 n_particles : int, default=2000
     Joint draws kept with the model, among which inference finds where to start.
+min_effective_particles : float, default=1.0
+    Among how many of these a row's completions start, at least, by the effective number of their
+    weights. Where a modality has many columns that depend on each other, the machine takes one of
+    them for the only explanation, and draws are too alike; more gives more varied draws, each of
+    which suits what is given less well. 1 leaves the weights as they are. The sweeps that follow
+    take all of the evidence, so many `sampling_sweeps` undo it.
 early_stopping : bool, default=False
     Hold out rows, and stop when their log-density (by a short annealing after each epoch) gets no
     better. The best epoch is kept.
