@@ -19,6 +19,7 @@ import time
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
@@ -38,8 +39,30 @@ K, JUDGED = 100, 10  # draws a condition; those of them that are judged one by o
 PAIRS = 500  # a digit
 HEARD = 30  # recordings a digit of a held-out speaker
 NOISES = np.geomspace(0.2, 1.5, 16)  # standard deviations, of which validation chooses
-MEASURES = ("of mean", "of draw", "log-score", "spread", "MAP")
+JOINT = 1000  # draws of both modalities together
+MEASURES = ("of mean", "of draw", "log-score", "spread", "MAP", "R@1", "R@10")
 DIRECTIONS = {"audio to image": ("audio", "image"), "image to audio": ("image", "audio")}
+
+
+class Fitted(NamedTuple):
+    """What a method gives.
+
+    Attributes
+    ----------
+    draw : callable (x, source, target) -> ndarray of shape (k, n, d)
+        Conditional means of the target, each given one draw of what is latent.
+    seconds : float
+        CPU-seconds to fit.
+    converged : str
+        Whether validation stopped it: "yes", "no" or, where nothing is stopped, "".
+    both : callable (n) -> dict of str to ndarray of shape (n, d), optional
+        The same of both modalities, together.
+    """
+
+    draw: object
+    seconds: float = 0.0
+    converged: str = ""
+    both: object = None
 
 
 class Task:
@@ -128,6 +151,7 @@ class Task:
             log_p = _log_density(made, truth, noise)
             same = y[:, None] == classes
             judge = self.judges[target]
+            found = np.take_along_axis(same, np.argsort(-log_p, axis=1)[:, :10], axis=1)
             within = np.mean([truth[classes == k].var(axis=0).mean() for k in range(10)])
             some = made[:: max(1, len(made) // JUDGED)]
             single = judge.predict(some.reshape(-1, some.shape[2])).reshape(some.shape[:2])
@@ -139,10 +163,17 @@ class Task:
                 "MAP": np.mean(
                     [average_precision_score(s, p) for s, p in zip(same, log_p, strict=True)]
                 ),
+                "R@1": found[:, 0].mean(),
+                "R@10": found.any(axis=1).mean(),
                 "noise": noise,
                 "judge": np.mean(judge.predict(truth) == classes),
             }
         return out
+
+    def agreement(self, both):
+        """Share of the rows of which both judges say the same digit."""
+        said = [self.judges[m].predict(both[m]) for m in MODALITIES]
+        return np.mean(said[0] == said[1])
 
 
 @cache
@@ -180,43 +211,73 @@ SETTINGS = {
     "learning_rate": 0.02,
     "batch_size": 50,
     "max_iter": 6,
+    "min_effective_particles": 3,
 }
 
 
-def conditional_means(dbm, t, source, target, n_draws, sweeps=20):
-    """E[target | hidden layers] at `n_draws` draws of these given the source, (n_draws, n, d)."""
+MACHINES = 4  # whose draws are pooled
+
+
+def latent_means(dbm, shown, n, seed, sweeps=20):
+    """Expectation of the absent modalities given the hidden layers, at `n` draws of these."""
     model = dbm.model_
-    here, there = model.names.index(source), model.names.index(target)
-    shown = model.encode(here, np.concatenate([t] * n_draws))
-    noise = Noise(key(0), np.arange(len(shown), dtype=np.uint32), 0, 0)
-    state = begin(model, {here: shown}, len(shown), noise=noise)
+    noise = Noise(key(seed), np.arange(n, dtype=np.uint32), 0, 0)
+    state = begin(model, shown, n, noise=noise, min_effective=dbm.min_effective_particles)
     _, means = gibbs(model, state, sweeps, noise._replace(step=1))
-    return model.decode(there, means[there]).reshape(n_draws, len(t), -1)
+    return {model.names[k]: model.decode(k, means[k]) for k in model.visible if k not in shown}
+
+
+def conditional_means(dbm, t, source, target, n_draws, seed):
+    """E[target | hidden layers] at `n_draws` draws of these given the source, (n_draws, n, d)."""
+    here = dbm.model_.names.index(source)
+    shown = {here: dbm.model_.encode(here, np.concatenate([t] * n_draws))}
+    made = latent_means(dbm, shown, n_draws * len(t), seed)[target]
+    return made.reshape(n_draws, len(t), -1)
 
 
 def boltzmann(task, **changes):
-    """MultimodalDBM: pixels are counts of 16, sounds are real."""
+    """MultimodalDBM: pixels are counts of 16, sounds are real. One machine, and a few."""
     blocks = {"audio": task.blocks["audio"].astype(float), "image": task.pixels.astype(float)}
     rows = {m: blocks[m][task.pairs[m]] for m in MODALITIES}
     for m in MODALITIES:
         rows[m][~task.present[m]] = np.nan
     X, modalities = mg.pack(**rows)
-    dbm = mg.MultimodalDBM(
-        modalities=modalities,
-        units={"audio": "gaussian", "image": Binomial(16)},
-        random_state=task.seed,
-        **{**SETTINGS, **changes},
-    )
-    start = time.process_time()
-    dbm.fit(X)
-    seconds = time.process_time() - start
+    machines, seconds = [], []
+    for i in range(MACHINES):
+        dbm = mg.MultimodalDBM(
+            modalities=modalities,
+            units={"audio": "gaussian", "image": Binomial(16)},
+            random_state=MACHINES * task.seed + i,
+            **{**SETTINGS, **changes},
+        )
+        start = time.process_time()
+        machines.append(dbm.fit(X))
+        seconds.append(time.process_time() - start)
 
-    def draw(x, source, target):
-        x = task.pixel_mean + task.pixel_sd * x if source == "image" else x
-        made = conditional_means(dbm, x, source, target, K)
-        return task.standard(made) if target == "image" else made
+    def pooled(n_machines):
+        def draw(x, source, target):
+            x = task.pixel_mean + task.pixel_sd * x if source == "image" else x
+            made = [
+                conditional_means(dbm, x, source, target, K // n_machines, i)
+                for i, dbm in enumerate(machines[:n_machines])
+            ]
+            made = np.concatenate(made)
+            return task.standard(made) if target == "image" else made
 
-    return {"MultimodalDBM": (draw, seconds, "")}
+        def both(n):
+            made = [
+                latent_means(dbm, {}, n // n_machines, i)
+                for i, dbm in enumerate(machines[:n_machines])
+            ]
+            made = {m: np.concatenate([part[m] for part in made]) for m in MODALITIES}
+            return {**made, "image": task.standard(made["image"])}
+
+        return Fitted(draw, sum(seconds[:n_machines]), both=both)
+
+    return {
+        "MultimodalDBM": pooled(1),
+        f"{MACHINES} MultimodalDBMs, draws pooled": pooled(MACHINES),
+    }
 
 
 # The bars
@@ -231,10 +292,9 @@ def class_mean(task):
     }
     judges = task.judges
     return {
-        "class mean of the judge's digit": (
+        "class mean of the judge's digit": Fitted(
             lambda x, source, target: means[target][judges[source].predict(x)][None],
             time.process_time() - start,
-            "",
         )
     }
 
@@ -250,8 +310,8 @@ def neighbour(task):
         return draw
 
     return {
-        "nearest neighbour's partner": (nearest(1), 0.0, ""),
-        f"{K} nearest neighbours' partners": (nearest(K), 0.0, ""),
+        "nearest neighbour's partner": Fitted(nearest(1)),
+        f"{K} nearest neighbours' partners": Fitted(nearest(K)),
     }
 
 
@@ -265,10 +325,8 @@ def cca_ridge(task):
         fits[source] = RidgeCV(np.logspace(-4, 4, 17)).fit(z, task.paired(target))
     seconds = time.process_time() - start
     return {
-        "CCA + ridge": (
-            lambda x, source, target: fits[source].predict(scores(x, source))[None],
-            seconds,
-            "",
+        "CCA + ridge": Fitted(
+            lambda x, source, target: fits[source].predict(scores(x, source))[None], seconds
         )
     }
 
@@ -305,7 +363,11 @@ def gaussian(task):
         noise = np.random.default_rng(0).standard_normal((K, len(x), len(rest)))
         return mean[b] + (x - mean[a]) @ gain + noise @ np.linalg.cholesky(rest).T
 
-    return {"conditional Gaussian": (draw, seconds, "")}
+    def together(n):
+        made = np.random.default_rng(0).multivariate_normal(mean, covariance, n)
+        return {m: made[:, part] for m, part in parts.items()}
+
+    return {"conditional Gaussian": Fitted(draw, seconds, both=together)}
 
 
 # MultiVae
@@ -387,18 +449,26 @@ def vae(task, name, learning_rate=1e-3, batch_size=64, latent_dim=20, width=256,
             converged = True
             break
 
-    def at(state):
+    def at(state, seconds, converged):
         def draw(x, source, target):
             model.load_state_dict(state)
             model.eval()
             torch.manual_seed(0)
             return drawer(K)(x, source, target)
 
-        return draw
+        def together(n):
+            model.load_state_dict(state)
+            model.eval()
+            torch.manual_seed(0)
+            with torch.no_grad():
+                made = model.decode(model.generate_from_prior(n), modalities="all")
+            return {m: made[m].numpy() for m in MODALITIES}
+
+        return Fitted(draw, seconds, converged, together)
 
     return {
-        name: (at(best[2]), best[1], "yes" if converged else "no"),
-        f"{name}, first {BUDGET:.0f} CPU-s": (at(early[1]), early[0], "no"),
+        name: at(best[2], best[1], "yes" if converged else "no"),
+        f"{name}, first {BUDGET:.0f} CPU-s": at(early[1], early[0], "no"),
     }
 
 
@@ -456,10 +526,12 @@ def run(method, speaker, missing, validation=False):
     """What a method and its variants score on a split."""
     task = Task(speaker, missing)
     role = "validation" if validation else "test"
-    return {
-        name: {**task.measure(draw, role), "CPU-s": seconds, "converged": converged}
-        for name, (draw, seconds, converged) in METHODS[method](task).items()
-    }
+    out = {}
+    for name, (draw, seconds, converged, both) in METHODS[method](task).items():
+        together = {} if both is None else {"joint": task.agreement(both(JOINT))}
+        out[name] = {**task.measure(draw, role), **together}
+        out[name] |= {"CPU-s": seconds, "converged": converged}
+    return out
 
 
 def table(results, missing):
@@ -469,21 +541,24 @@ def table(results, missing):
     names = list(dict.fromkeys(name for r in chosen for name in r["scores"]))
     heads = [f"{d}: {m}" for d in DIRECTIONS for m in MEASURES]
     lines = [".. list-table::", "   :header-rows: 1", "", "   * - method"]
-    lines += [f"     - {head}" for head in [*heads, "CPU-s", "converged"]]
+    lines += [f"     - {head}" for head in [*heads, "joint", "CPU-s", "converged"]]
     for name in names:
         scores = [r["scores"][name] for r in chosen if name in r["scores"]]
         few = f" ({len(scores)} speakers)" if len(scores) < most else ""
         lines.append(f"   * - {name}{few}")
         for d in DIRECTIONS:
-            lines += [f"     - {_cell([s[d][m] for s in scores], 2)}" for m in MEASURES]
-        lines.append(f"     - {_cell([s['CPU-s'] for s in scores], 1)}")
+            lines += [_cell([s[d][m] for s in scores if m in s[d]], 2) for m in MEASURES]
+        lines.append(_cell([s["joint"] for s in scores if "joint" in s], 2))
+        lines.append(_cell([s["CPU-s"] for s in scores], 1))
         done = [s["converged"] for s in scores if s["converged"]]
         lines.append(f"     - {done.count('yes')} of {len(done)}" if done else "     -")
     return "\n".join(lines) + "\n"
 
 
 def _cell(values, places):
-    return f"{np.mean(values):.{places}f} ± {np.std(values):.{places}f}"
+    if not values:
+        return "     -"
+    return f"     - {np.mean(values):.{places}f} ± {np.std(values):.{places}f}"
 
 
 def main(argv=None):
