@@ -211,27 +211,27 @@ SETTINGS = {
     "learning_rate": 0.02,
     "batch_size": 50,
     "max_iter": 6,
-    "min_effective_particles": 3,
 }
 
 
 MACHINES = 4  # whose draws are pooled
+EFFECTIVE = 3  # particles at which a condition starts, at least
 
 
-def latent_means(dbm, shown, n, seed, sweeps=20):
+def latent_means(dbm, shown, n, seed, floor, sweeps=20):
     """Expectation of the absent modalities given the hidden layers, at `n` draws of these."""
     model = dbm.model_
     noise = Noise(key(seed), np.arange(n, dtype=np.uint32), 0, 0)
-    state = begin(model, shown, n, noise=noise, min_effective=dbm.min_effective_particles)
+    state = begin(model, shown, n, noise=noise, min_effective=floor)
     _, means = gibbs(model, state, sweeps, noise._replace(step=1))
     return {model.names[k]: model.decode(k, means[k]) for k in model.visible if k not in shown}
 
 
-def conditional_means(dbm, t, source, target, n_draws, seed):
+def conditional_means(dbm, t, source, target, n_draws, seed, floor):
     """E[target | hidden layers] at `n_draws` draws of these given the source, (n_draws, n, d)."""
     here = dbm.model_.names.index(source)
     shown = {here: dbm.model_.encode(here, np.concatenate([t] * n_draws))}
-    made = latent_means(dbm, shown, n_draws * len(t), seed)[target]
+    made = latent_means(dbm, shown, n_draws * len(t), seed, floor)[target]
     return made.reshape(n_draws, len(t), -1)
 
 
@@ -254,11 +254,11 @@ def boltzmann(task, **changes):
         machines.append(dbm.fit(X))
         seconds.append(time.process_time() - start)
 
-    def pooled(n_machines):
+    def pooled(n_machines, floor):
         def draw(x, source, target):
             x = task.pixel_mean + task.pixel_sd * x if source == "image" else x
             made = [
-                conditional_means(dbm, x, source, target, K // n_machines, i)
+                conditional_means(dbm, x, source, target, K // n_machines, i, floor)
                 for i, dbm in enumerate(machines[:n_machines])
             ]
             made = np.concatenate(made)
@@ -266,7 +266,7 @@ def boltzmann(task, **changes):
 
         def both(n):
             made = [
-                latent_means(dbm, {}, n // n_machines, i)
+                latent_means(dbm, {}, n // n_machines, i, floor)
                 for i, dbm in enumerate(machines[:n_machines])
             ]
             made = {m: np.concatenate([part[m] for part in made]) for m in MODALITIES}
@@ -275,8 +275,9 @@ def boltzmann(task, **changes):
         return Fitted(draw, sum(seconds[:n_machines]), both=both)
 
     return {
-        "MultimodalDBM": pooled(1),
-        f"{MACHINES} MultimodalDBMs, draws pooled": pooled(MACHINES),
+        "MultimodalDBM": pooled(1, 1),
+        f"MultimodalDBM, {EFFECTIVE} particles": pooled(1, EFFECTIVE),
+        f"{MACHINES} MultimodalDBMs, {EFFECTIVE} particles": pooled(MACHINES, EFFECTIVE),
     }
 
 
