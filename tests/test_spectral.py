@@ -69,7 +69,8 @@ def test_refine_goes_on_from_a_guess():
     axes = scipy.linalg.qr(rng.normal(size=(200, 200)))[0]
     values = np.r_[np.linspace(1, 0.5, 5), 0.3 * rng.random(195)]
     A = (axes * values) @ axes.T
-    found = refine(A, rng.normal(size=(200, 12)), 5, tol=1e-10)
+    start = scipy.linalg.qr(rng.normal(size=(200, 12)), mode="economic")[0]
+    found = refine(A, start, 5, tol=1e-10)
     np.testing.assert_allclose(np.abs((found[:, :5] * axes[:, :5]).sum(axis=0)), 1, atol=1e-6)
 
 

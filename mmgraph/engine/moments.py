@@ -246,8 +246,8 @@ def _of_blocks(parts, n_rows, rows=None):
     """
     xp = namespace(*parts)
     width = sum(part.shape[1] for part in parts)
-    if not n_rows:
-        return _nothing(width, xp)
+    if not n_rows or not width:
+        return _nothing(width, xp)._replace(n=n_rows)
     at_once = min(n_rows, max(MIN_BLOCK, BLOCK_BYTES // (8 * max(1, width))))
     dtype = np.result_type(*(part.dtype for part in parts))
     room = None if all(map(sp.issparse, parts)) else xp.empty((at_once, width), dtype)

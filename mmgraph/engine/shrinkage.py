@@ -196,7 +196,8 @@ def _held_out(weights, covariance, places):
     k = min(w.shape[1] for w in weights)
     variates = np.empty((len(places), len(places), k, k))
     for j, (two, w) in enumerate(zip(places, weights, strict=True)):
-        half = covariance[:, two] @ w[:, :k]
-        for i, (one, v) in enumerate(zip(places, weights, strict=True)):
+        half = covariance[: two.stop, two] @ w[:, :k]
+        for i, (one, v) in enumerate(zip(places[: j + 1], weights, strict=False)):
             variates[i, j] = v[:, :k].T @ half[one]
+            variates[j, i] = variates[i, j].T
     return correlate(variates).sum()

@@ -112,7 +112,7 @@ def refine(A, start, k, tol=1e-4, max_iter=30):
     ----------
     A : ndarray of shape (p, p)
     start : ndarray of shape (p, b)
-        Guess, k <= b <= p / 2.
+        Guess, orthonormal, k <= b <= p / 2.
     k : int
         Number of eigenvectors wanted.
     tol : float
@@ -126,11 +126,16 @@ def refine(A, start, k, tol=1e-4, max_iter=30):
         In descending order. The first k are wanted; the others make the next guess better.
     """
     width, last = start.shape[1], 0.0
-    Q = start
+    Q, image = start, A @ start
     for _ in range(max_iter):
-        Q, _ = np.linalg.qr(np.concatenate([Q, A @ Q], axis=1))
-        values, rotation = scipy.linalg.eigh(Q.T @ (A @ Q))
-        Q = Q @ rotation[:, : -width - 1 : -1]
+        rest = image
+        for _ in range(2):  # once more for what rounding leaves
+            rest, _ = np.linalg.qr(rest - Q @ (Q.T @ rest))
+        basis = np.concatenate([Q, rest], axis=1)
+        image = np.concatenate([image, A @ rest], axis=1)
+        values, rotation = scipy.linalg.eigh(basis.T @ image)
+        rotation = rotation[:, : -width - 1 : -1]
+        Q, image = basis @ rotation, image @ rotation
         total = values[-k:].sum()
         if total - last <= tol * total:
             break
