@@ -264,6 +264,17 @@ def test_few_rows():
         mg.ProbabilisticCCA(modalities=LAYOUT).fit(complete[:1])
 
 
+@pytest.mark.parametrize("n_shown", [1, 2])
+@pytest.mark.parametrize("shrinkage", ["oas", 0.0])
+def test_a_modality_that_few_rows_show(n_shown, shrinkage):
+    rows = data(60)[0]
+    rows[n_shown:, LAYOUT["b"]] = np.nan
+    rows[:n_shown] = data(n_shown, 0.0, seed=5)[0]
+    model = mg.ProbabilisticCCA("auto", shrinkage=shrinkage, modalities=LAYOUT, max_iter=50)
+    assert np.isfinite(model.fit(rows).impute(rows)).all()
+    assert np.isfinite(model.score_samples(rows)).all()
+
+
 def test_no_row_shows_two_modalities():
     rows = X.copy()
     rows[::2, LAYOUT["b"]] = rows[::2, LAYOUT["c"]] = np.nan

@@ -411,10 +411,18 @@ def held_out_scores(patterns, folds, noise, shrinkage, **settings):
     Returns
     -------
     scores : dict of int to array of shape (n_folds,)
-        In nats a row, by number of components, up to a few after the best one.
+        In nats a row, by number of components, up to a few after the best one. Folds without which
+        a modality is not shown are left out.
     """
     numbers = candidates(patterns, noise)
-    rests = [patterns.subtract(fold) for fold in folds]
+    pairs = [(patterns.subtract(fold), fold) for fold in folds if fold.groups]
+    # A modality that few rows show may be in one fold only.
+    pairs = [
+        pair for pair in pairs if frozenset().union(*pair[0].groups) == patterns.columns.keys()
+    ]
+    if not pairs:
+        return {1: np.zeros(1)}
+    rests, folds = zip(*pairs, strict=True)
 
     def fitted(rest, n_components):
         *_, last = fit(rest, n_components, noise, prior_rows(rest, shrinkage), **settings)
@@ -451,6 +459,7 @@ def fewest(scores):
     best = max(scores, key=lambda k: scores[k].mean())
     for k, score in scores.items():
         short = scores[best] - score
-        if short.mean() <= short.std(ddof=1) / np.sqrt(len(short)):
+        error = short.std(ddof=1) / np.sqrt(len(short)) if len(short) > 1 else 0.0
+        if short.mean() <= error:
             return k
     return best
