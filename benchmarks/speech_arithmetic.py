@@ -19,9 +19,10 @@ from sklearn.frozen import FrozenEstimator
 
 import mmgraph as mg
 from benchmarks.speech import SPEAKERS
+from mmgraph.engine.retrieval import unit
 
 PAIRS, HEARD, QUERIES = 200, 30, 20  # a digit; recordings a digit; queries a pair of digits
-EXAMPLES = 1, 10  # recordings that say a word
+EXAMPLES = 1, 10, 30  # recordings that say a word
 
 
 class Data:
@@ -56,8 +57,7 @@ class Data:
 
 def candidates(modalities):
     """Embeddings to choose from."""
-    for shrinkage in (0.1, 0.3):
-        yield f"CCA, shrinkage {shrinkage}", mg.CCA(9, shrinkage=shrinkage, modalities=modalities)
+    yield "CCA", mg.CCA(9, shrinkage=0.3, modalities=modalities)
     for shrinkage in (0.03, 0.3):
         kernel = mg.KernelCCA(
             9, shrinkage=shrinkage, approximation="cholesky", rank=300, modalities=modalities
@@ -66,43 +66,49 @@ def candidates(modalities):
         yield f"KernelCCA, shrinkage {shrinkage}, posteriors", mg.SemanticMatcher(kernel)
 
 
+def query(start, less=0.0, plus=0.0):
+    """What `combine` gives of points: their sum, of length one."""
+    return unit(start - less + plus)
+
+
 def measure(embedding, data, speaker, role, seed=0):
     """R@1 by what is asked, over all pairs of different digits."""
     rng = np.random.default_rng(seed)
     pictures = data.pictures[role]
-    truth = data.shown[pictures]
-    gallery, _ = mg.pack(embedding.layout_.columns, image=data.image[pictures])
-    words, _ = mg.pack(embedding.layout_.columns, audio=data.audio[data.heard])
-    retriever = mg.Retriever(FrozenEstimator(embedding)).fit(np.vstack([gallery, words]))
-    mine = (data.speaker == speaker) & data.heard
-    scores = {}
+    words = np.flatnonzero((data.speaker == speaker) & data.heard)
+    layout = embedding.layout_.columns
+    shown, _ = mg.pack(layout, image=data.image[pictures])
+    heard, _ = mg.pack(layout, audio=data.audio[words])
+    retriever = mg.Retriever(FrozenEstimator(embedding)).fit(np.vstack([shown, heard]))
+    image, audio = retriever.embed(shown, "image"), retriever.embed(heard, "audio")
+    truth, said = data.shown[pictures], data.said[words]
 
     def right(points, wanted):
         found = retriever.nearest(points, "image", 1).indices[:, 0]
         return float(np.mean(truth[found] == wanted))
 
     first, then = (np.repeat(d, QUERIES) for d in np.nonzero(~np.eye(10, dtype=bool)))
-    rows = np.array([rng.choice(np.flatnonzero(truth == a)) for a in first])
-    x = data.image[pictures[rows]]
+    x = image[[rng.choice(np.flatnonzero(truth == a)) for a in first]]
+    scores = {}
     for n in EXAMPLES:
-        words = {k: np.flatnonzero(mine & (data.said == k)) for k in range(10)}
-        said = [
-            data.audio[[rng.choice(words[k], n, replace=False) for k in digits]]
+        spoken = [
+            unit(
+                np.array(
+                    [
+                        audio[rng.choice(np.flatnonzero(said == k), n, replace=False)].mean(axis=0)
+                        for k in digits
+                    ]
+                )
+            )
             for digits in (first, then)
         ]
+        a, b = spoken
         word = "one recording" if n == 1 else f"{n} recordings"
-        query = retriever.combine([("image", x), ("audio", said[1])], [("audio", said[0])])
-        scores[f"image(a) - speech(a) + speech(b), {word}"] = right(query, then)
-        query = retriever.combine([("image", x), ("audio", said[1])])
-        scores[f"image(a) + speech(b), {word}"] = right(query, then)
-        scores[f"speech(b) alone, {word}"] = right(retriever.combine([("audio", said[1])]), then)
-    start = retriever.combine([("image", x)])
-    turn = retriever.combine([("audio", said[1])]) - retriever.combine([("audio", said[0])])
-    noise = rng.normal(size=turn.shape)
-    noise *= np.linalg.norm(turn, axis=1, keepdims=True) / np.linalg.norm(
-        noise, axis=1, keepdims=True
-    )
-    scores["image(a) + a random vector as long"] = right(start + noise, then)
+        scores[f"image(a) - speech(a) + speech(b), {word}"] = right(query(x, a, b), then)
+        scores[f"image(a) + speech(b), {word}"] = right(query(x, plus=b), then)
+        scores[f"speech(b), {word}"] = right(b, then)
+    noise = unit(rng.normal(size=b.shape)) * np.linalg.norm(b - a, axis=1, keepdims=True)
+    scores["image(a) + a random vector as long"] = right(query(x, plus=noise), then)
     return scores
 
 

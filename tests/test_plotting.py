@@ -12,6 +12,8 @@ from mmgraph.plotting import (
     GenerationDisplay,
     JointSpaceDisplay,
     ReceptiveFieldsDisplay,
+    RetrievalDisplay,
+    SimilarityMatrixDisplay,
     TrainingDisplay,
 )
 
@@ -272,3 +274,58 @@ def test_chains_agree_with_the_statistics(dbm):
     np.testing.assert_allclose(own[4], dbm.model_.particles[2].mean(axis=0), rtol=1e-6)
     again = ChainDisplay.from_estimator(dbm, n_chains=6, n_sweeps=20, random_state=3)
     np.testing.assert_array_equal(again.traces["joint"], trace)
+
+
+# What is retrieved -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def retriever():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(40, 2))
+    X, modalities = mg.pack(image=z @ rng.normal(size=(2, 6)), text=z @ rng.normal(size=(2, 4)))
+    return mg.Retriever(mg.CCA(2, modalities=modalities)).fit(X), X
+
+
+def test_hits_are_what_is_retrieved(retriever):
+    model, X = retriever
+    labels = np.arange(40) % 2
+    display = RetrievalDisplay.from_estimator(
+        model,
+        X[:3],
+        "image",
+        "text",
+        k=4,
+        labels=labels[:3],
+        gallery_labels=labels,
+        image_shape=(2, 3),
+        vocabulary=list("wxyz"),
+    )
+    found = model.retrieve(X[:3], "image", "text", 4)
+    np.testing.assert_array_equal(display.hits, X[:, 6:][found.indices])
+    np.testing.assert_array_equal(display.right, found.indices % 2 == labels[:3, None])
+    assert display.axes_.shape == (3, 5)
+    assert display.axes_[1, 2].get_xlabel() == f"{found.similarities[1, 1]:.2f}"
+    np.testing.assert_array_equal(display.axes_[0, 0].images[0].get_array(), X[0, :6].reshape(2, 3))
+
+
+def test_a_query_may_be_words_of_the_users_own(retriever):
+    model, X = retriever
+    query = model.combine([("image", X[:2, :6])], [("text", X[0, 6:])])
+    found = model.nearest(query, "image", 2)
+    display = RetrievalDisplay.from_neighbours(model, found, ["a - b", "c"], "image").plot()
+    assert display.axes_[0, 0].texts[0].get_text() == "a - b"
+    assert display.right is None
+
+
+def test_similarities_are_sorted_by_class(retriever):
+    model, X = retriever
+    labels = np.array(list("ba") * 5)
+    display = SimilarityMatrixDisplay.from_estimator(model, X[:10], "image", "text", labels=labels)
+    order = np.argsort(labels, kind="stable")
+    expected = (model.embed(X[:10], "image") @ model.embed(X[:10], "text").T)[order][:, order]
+    np.testing.assert_allclose(display.image_.get_array(), expected)
+    assert [tick.get_text() for tick in display.ax_.get_yticklabels()] == ["a", "b"]
+    assert display.ax_.get_xlabel() == "text"
+    plain = SimilarityMatrixDisplay(np.eye(3)[:2]).plot()
+    assert not list(plain.ax_.get_xticks())

@@ -4,6 +4,7 @@ Each display computes what it shows in ``from_estimator``, keeps it in attribute
 ``plot``, as often as wanted. Matplotlib is loaded when something is drawn.
 """
 
+from ._display import words_of
 from .chains import ChainDisplay
 from .correlation import (
     CorrelationCircleDisplay,
@@ -11,8 +12,10 @@ from .correlation import (
     ScoresDisplay,
 )
 from .generation import GenerationDisplay, words_of
+from .generation import GenerationDisplay
 from .joint_space import JointSpaceDisplay
 from .receptive_fields import ReceptiveFieldsDisplay
+from .retrieval import RetrievalDisplay, SimilarityMatrixDisplay
 from .training import TrainingDisplay
 
 __all__ = [
@@ -23,6 +26,8 @@ __all__ = [
     "ReceptiveFieldsDisplay",
     "RegularisationPathDisplay",
     "ScoresDisplay",
+    "RetrievalDisplay",
+    "SimilarityMatrixDisplay",
     "TrainingDisplay",
     "words_of",
 ]

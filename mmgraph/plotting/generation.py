@@ -1,18 +1,16 @@
 """What models generate, beside the truth."""
 
 import textwrap
-from collections import Counter
-from collections.abc import Mapping
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ._display import COLOURS, INK, PALE, Display, dense
+from ._display import COLOURS, PanelDisplay, dense
 
-__all__ = ["GenerationDisplay", "words_of"]
+__all__ = ["GenerationDisplay"]
 
 
-class GenerationDisplay(Display):
+class GenerationDisplay(PanelDisplay):
     """What a model generates: each row what is given, expected values, draws, and the truth.
 
     Parameters
@@ -152,66 +150,31 @@ class GenerationDisplay(Display):
         kind, _ = self._kind(self.target, self.mean.shape[1])
         width = 1.0 if kind == "picture" else 1.35
         self._begin(ax, 0.6 + width * n_columns, 0.5 + n_rows)
-        axes = self._divide(n_rows, n_columns, gap=0.12)
-        for panel in axes.ravel():
-            panel.set_xticks([])
-            panel.set_yticks([])
-            panel.spines[:].set_visible(False)
+        axes = self._panels(n_rows, n_columns, gap=0.12)
         for r in range(n_rows):
             if self.given_labels is not None:
                 self._write(axes[r, 0], textwrap.fill(self.given_labels[r], 16))
             else:
                 for c, (name, values) in enumerate(self.given[r]):
-                    self._show(axes[r, c], name, values, **kwargs)
+                    self._draw(axes[r, c], name, values, **kwargs)
             for c, (title, block) in enumerate(columns, start=n_given):
                 expected = title == "expected"
-                self._show(axes[r, c], self.target, block[r], expected=expected, **kwargs)
+                self._draw(axes[r, c], self.target, block[r], expected=expected, **kwargs)
         axes[0, 0].set_title("given", fontsize="medium")
         for panel, (title, _) in zip(axes[0, n_given:], columns, strict=True):
             panel.set_title(title, fontsize="medium")
         return self
 
-    def _kind(self, name, size):
-        """How a modality of some width is shown, and its shape or words."""
-        shape, words = (
-            spec.get(name) if isinstance(spec, Mapping) else spec
-            for spec in (self.image_shape, self.vocabulary)
-        )
-        if shape is not None and np.prod(shape) == size:
-            return "picture", tuple(shape)
-        if words is not None and len(words) == size:
-            return "words", words
-        return "curve", None
-
-    def _show(self, panel, name, values, *, expected=False, **kwargs):
-        if np.isnan(values).any():
-            return self._write(panel, "?", color=PALE)
-        kind, form = self._kind(name, len(values))
-        if kind == "picture":
-            blocks = [self.mean, self.draws, self.truth] if name == self.target else []
-            blocks = [block for block in blocks if block is not None] or [values]
-            low = min(0.0, *(np.nanmin(block) for block in blocks))
-            high = max(np.nanmax(block) for block in blocks)
-            style = {"cmap": "gray_r", "vmin": low, "vmax": high, **kwargs}
-            panel.imshow(values.reshape(form), **style)
-        elif kind == "words" and expected:
-            _bars(panel, values, form)
-        elif kind == "words":
-            self._write(panel, "\n".join(words_of(values, form)))
+    def _draw(self, panel, name, values, *, expected=False, **kwargs):
+        among = None
+        if name == self.target:
+            blocks = [self.mean, self.draws, self.truth]
+            among = np.concatenate([np.ravel(block) for block in blocks if block is not None])
+        kind, words = self._kind(name, len(values))
+        if kind == "words" and expected and not np.isnan(values).any():
+            _bars(panel, values, words)
         else:
-            panel.plot(values, color=INK, linewidth=1)
-
-    def _write(self, panel, text, **style):
-        style = {"ha": "center", "va": "center", "fontsize": 8, "linespacing": 1.1, **style}
-        panel.text(0.5, 0.5, text, transform=panel.transAxes, **style)
-
-
-def words_of(counts, vocabulary):
-    """The words of a caption, most frequent first, with how often where it is more than once."""
-    words = Counter(
-        {word: round(n) for word, n in zip(vocabulary, counts, strict=True) if n >= 0.5}
-    )
-    return [word if n == 1 else f"{word} ×{n}" for word, n in words.most_common()]
+            self._show(panel, name, values, among, **kwargs)
 
 
 def _bars(panel, counts, vocabulary, n=4):
