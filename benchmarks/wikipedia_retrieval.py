@@ -54,7 +54,7 @@ def candidates(modalities):
     kernels = [{"image": "chi2", "text": text} for text in ("rbf", "chi2")]
     correlated = {
         "kernel": kernels,
-        "shrinkage": [0.03, 0.1, 0.3],
+        "shrinkage": [0.1, 0.3],
         "n_components": [10, 20],
     }
     kernel = mg.KernelCCA(approximation="cholesky", rank=300, modalities=modalities)
