@@ -220,6 +220,8 @@ def test_embed_looks_at_one_modality(kind):
     assert np.isnan(Z[~shown]).all()
     with pytest.raises(ValueError, match=r"unknown modality 'c': the modalities are \['a', 'b'\]"):
         model.embed(X, "c")
+
+
 def test_more_effective_particles():
     """Other completions, of each row by itself; the model is as it was."""
     bits = np.tile(np.random.default_rng(0).integers(0, 2, (60, 1)).astype(float), 8)

@@ -11,7 +11,6 @@ from .correlation import (
     RegularisationPathDisplay,
     ScoresDisplay,
 )
-from .generation import GenerationDisplay, words_of
 from .generation import GenerationDisplay
 from .joint_space import JointSpaceDisplay
 from .receptive_fields import ReceptiveFieldsDisplay
@@ -25,8 +24,8 @@ __all__ = [
     "JointSpaceDisplay",
     "ReceptiveFieldsDisplay",
     "RegularisationPathDisplay",
-    "ScoresDisplay",
     "RetrievalDisplay",
+    "ScoresDisplay",
     "SimilarityMatrixDisplay",
     "TrainingDisplay",
     "words_of",
