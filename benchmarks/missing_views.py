@@ -16,7 +16,7 @@ distribution about what was filled in. ProbabilisticCCA and MOFA bring their own
 deviations; for the others it is, column by column, the error on a fifth of the training rows, from
 a fit to the rest. None is taken to be below 0.05.
 
-MOFA takes part where mofapy2 is installed. It sees the test rows while it learns.
+MOFA takes part where mofapy2 is installed.
 """
 
 import argparse
@@ -196,25 +196,28 @@ def _quietly(call):
 
 
 def mofa(task):
-    """MOFA's factors, from the training and the test rows together."""
+    """MOFA, with the factors of test rows from its expected weights and precisions."""
     from mofapy2.run.entry_point import entry_point
 
-    rows = np.vstack([task.train, task.test])
     entry = entry_point()
     entry.set_data_options(scale_views=False)
-    entry.set_data_matrix([[rows[:, place]] for place in task.modalities.values()])
+    entry.set_data_matrix([[task.train[:, place]] for place in task.modalities.values()])
     entry.set_model_options(factors=FACTORS, ard_weights=True, spikeslab_weights=False)
     entry.set_train_options(iter=STEPS, convergence_mode="fast", seed=task.seed, quiet=True)
     entry.build()
     entry.run()
     nodes = entry.model.nodes
-    z = nodes["Z"].getExpectation()[len(task.train) :]
+    weights = np.vstack(nodes["W"].getExpectation())
+    precisions = np.concatenate([np.asarray(tau)[0] for tau in nodes["Tau"].getExpectation()])
     filled, sd = np.empty_like(task.test), np.empty_like(task.test)
-    weights, taus = nodes["W"].getExpectation(), nodes["Tau"].getExpectation()
-    for place, w, tau in zip(task.modalities.values(), weights, taus, strict=True):
-        centre = np.nanmean(rows[:, place], axis=0)
-        filled[:, place] = z @ np.asarray(w).T + centre
-        sd[:, place] = 1 / np.sqrt(np.asarray(tau)[-len(task.test) :])
+    centre = np.nanmean(task.train, axis=0)
+    for row, x in enumerate(task.test - centre):
+        shown = ~np.isnan(x)
+        told = weights[shown] * precisions[shown, None]
+        covariance = np.linalg.inv(np.eye(weights.shape[1]) + told.T @ weights[shown])
+        filled[row] = centre + weights @ (covariance @ (told.T @ x[shown]))
+        spread = np.sum((weights @ covariance) * weights, axis=1)
+        sd[row] = np.sqrt(spread + 1 / precisions)
     return filled, sd
 
 
