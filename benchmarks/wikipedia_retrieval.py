@@ -20,18 +20,26 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import ParameterGrid, StratifiedKFold
 
 import mmgraph as mg
+from mmgraph.engine.retrieval import Geometry
 from mmgraph.metrics import mean_average_precision
 
-DIRECTIONS = {"image to text": ("image", "text"), "text to image": ("text", "image")}
+DOMAINS = "image", "text"
+DIRECTIONS = "image to text", "text to image"
+SIMILARITIES = "centred_cosine", "cosine", "correlation"
+PENALTIES = 0.01, 0.1, 1.0
 PUBLISHED = {"CM": (0.249, 0.196), "SM": (0.225, 0.223), "SCM": (0.277, 0.226)}
 
 
-def measure(retriever, X, y, text="text"):
-    """MAP in both directions among some rows."""
-    points = {m: retriever.embed(X, m) for m in ("image", text)}
-    similarity = points["image"] @ points[text].T
+def precision(points, y):
+    """MAP in both directions."""
+    similarity = points["image"] @ points["text"].T
     same = y[:, None] == y
-    found = mean_average_precision(similarity, same), mean_average_precision(similarity.T, same)
+    return mean_average_precision(similarity, same), mean_average_precision(similarity.T, same)
+
+
+def measure(retriever, X, y):
+    """MAP in both directions among some rows, by direction."""
+    found = precision({m: retriever.embed(X, m) for m in DOMAINS}, y)
     return dict(zip(DIRECTIONS, found, strict=True))
 
 
@@ -50,44 +58,39 @@ def published(modalities, similarity="cosine"):
 
 
 def candidates(modalities):
-    """Estimators and the settings to choose from."""
-    kernels = [{"image": "chi2", "text": text} for text in ("rbf", "chi2")]
-    correlated = {
-        "kernel": kernels,
-        "shrinkage": [0.1, 0.3],
-        "n_components": [10, 20],
-    }
-    kernel = mg.KernelCCA(approximation="cholesky", rank=300, modalities=modalities)
-    for change in ParameterGrid(correlated):
-        embedding = clone(kernel).set_params(**change)
-        yield {"method": "kernel CM", **change}, mg.Retriever(embedding)
-        for C in (0.1, 1.0):
-            matcher = mg.SemanticMatcher(embedding, C=C)
-            yield {"method": "kernel SCM", **change, "C": C}, mg.Retriever(matcher)
-    for C in (0.1, 1.0, 10.0):
-        matcher = mg.SemanticMatcher(mg.CCA(modalities=modalities), matching="semantic", C=C)
-        yield {"method": "SM", "C": C}, mg.Retriever(matcher)
+    """Settings of kernel CCA to choose from."""
+    for change in ParameterGrid({"shrinkage": [0.1, 0.3], "n_components": [10, 20]}):
+        kernel = mg.KernelCCA(approximation="cholesky", rank=300, modalities=modalities)
+        yield change, kernel.set_params(**change)
 
 
 def validated(X, y, modalities, folds):
-    """Mean MAP over folds of the training rows, of every candidate and similarity."""
-    results = []
+    """Mean MAP over folds of the training rows, by settings, best first, with the estimators."""
     splits = list(StratifiedKFold(folds, shuffle=True, random_state=0).split(X, y))
-    for settings, retriever in candidates(modalities):
-        similarities = ["cosine", "centred_cosine"]
-        if settings["method"] == "kernel CM":
-            similarities.append("correlation")
-        scores = {name: [] for name in similarities}
+    results = []
+    for change, kernel in candidates(modalities):
+        scores = {}
         for train, test in splits:
-            fitted = clone(retriever).fit(X[train], y[train])
-            frozen = mg.Retriever(FrozenEstimator(fitted.embedding_))
-            for name in similarities:
-                again = clone(frozen).set_params(similarity=name).fit(X[train])
-                scores[name].append(np.mean([*measure(again, X[test], y[test]).values()]))
-        for name, values in scores.items():
-            row = {**settings, "similarity": name, "MAP": float(np.mean(values))}
-            results.append((row, clone(retriever).set_params(similarity=name)))
-        print({n: round(float(np.mean(v)), 4) for n, v in scores.items()}, settings, flush=True)
+            frozen = FrozenEstimator(clone(kernel).fit(X[train]))
+            embeddings = {("kernel CM", None): frozen.estimator}
+            for C in PENALTIES:
+                matcher = mg.SemanticMatcher(frozen, C=C).fit(X[train], y[train])
+                embeddings["kernel SCM", C] = matcher
+            for (method, C), embedding in embeddings.items():
+                parts = {m: [embedding.embed(X[r], m) for r in (train, test)] for m in DOMAINS}
+                for similarity in SIMILARITIES if C is None else SIMILARITIES[:2]:
+                    known = {m: fitted for m, (fitted, _) in parts.items()}
+                    correlations = getattr(embedding, "canonical_correlations_", None)
+                    space = Geometry.of(similarity, known, correlations)
+                    points = {m: space.points(new, m) for m, (_, new) in parts.items()}
+                    found = np.mean(precision(points, y[test]))
+                    scores.setdefault((method, C, similarity), []).append(found)
+        for (method, C, similarity), values in scores.items():
+            row = {"method": method, **change, "C": C, "similarity": similarity}
+            embedding = kernel if C is None else mg.SemanticMatcher(kernel, C=C)
+            retriever = mg.Retriever(embedding, similarity=similarity)
+            results.append((row | {"MAP": float(np.mean(values))}, retriever))
+            print(results[-1][0], flush=True)
     return sorted(results, key=lambda result: -result[0]["MAP"])
 
 
@@ -113,6 +116,7 @@ def run(folds=3):
             row = {"method": name, "similarity": similarity, **found}
             rows.append(row | ({"published": PUBLISHED[name]} if similarity == "cosine" else {}))
             print(row, flush=True)
+    X = np.sqrt(X)  # Euclidean distances between square roots of shares mean more
     validation = validated(X[train], y[train], modalities, folds)
     for method in ("kernel CM", "kernel SCM"):
         settings, retriever = next(r for r in validation if r[0]["method"] == method)
