@@ -22,6 +22,9 @@ LAYERS = [
     {"checkpoint", "training"},
     {"joint", "coordinated"},
     {"translation", "alignment", "fusion", "colearning"},
+    {"checkpoint", "targets"},
+    {"unimodal"},
+    {"joint", "coordinated", "translation", "alignment", "fusion", "colearning"},
     {"demo"},
     {"", "__main__"},  # "" is mmgraph/__init__.py
 ]

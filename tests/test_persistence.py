@@ -25,6 +25,7 @@ from sklearn.linear_model import LinearRegression
 
 import mmgraph
 from mmgraph.persistence import ModelFileError, load, save
+from mmgraph.unimodal import ByModality
 
 # A module of mmgraph with records and an estimator, as far as persistence can see
 
@@ -156,9 +157,20 @@ def header(shape, descr="<f8"):
 # Every bit comes back
 
 
-@pytest.fixture(params=all_estimators(), ids=lambda kind: kind.__name__)
+@pytest.fixture(
+    params=[kind for kind in all_estimators() if not issubclass(kind, ByModality)],
+    ids=lambda kind: kind.__name__,
+)
 def estimator(request):
     return request.param()
+
+
+def test_an_estimator_that_holds_others_than_ours_is_refused(tmp_path):
+    X = np.random.default_rng(0).normal(size=(20, 6))
+    fusion = mmgraph.LateFusionClassifier().fit(X, np.arange(20) % 2)
+    with pytest.raises(TypeError, match="estimators_.*Pipeline is none of the types"):
+        save(fusion, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_public_estimator_fitted(estimator, tmp_path):

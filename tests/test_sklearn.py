@@ -34,6 +34,7 @@ SMALL = {
     "n_mean_chains": 3,
     "random_state": 0,
 }
+LINEAR = [LogisticRegression(C=0.01), LogisticRegression()]
 # What a grid search varies: the first parameter that an estimator has.
 GRIDS = {
     "learning_rate": [0.01, 0.2],
@@ -42,6 +43,7 @@ GRIDS = {
     "alpha": [0.1, 1.0],
     "C": [0.1, 10.0],
 }
+GRIDS = {"learning_rate": [0.01, 0.2], "n_components": [1, 2], "cv": [2, 3], "estimator": LINEAR}
 ESTIMATORS = all_estimators()
 every = over()
 generative = over("generate")
@@ -69,6 +71,10 @@ def apt(kind, **changes):
     """An estimator that, if it classifies, does so well enough for scikit-learn's checks."""
     learnt = {"max_iter": 30, "learning_rate": 0.05} if hasattr(kind, "predict_proba") else {}
     return small(kind, **learnt, **changes)
+    model = small(kind, **changes)
+    if isinstance(model, mg.DBMClassifier):
+        model.set_params(max_iter=30, learning_rate=0.05)
+    return model
 
 
 def answers(model, X, verbs=VERBS):

@@ -1,0 +1,148 @@
+"""What fusing classifiers and regressors answer, whatever they fuse."""
+
+from types import MappingProxyType
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin, RegressorMixin, clone
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ..targets import Classes, Numbers, check_labels, check_numbers
+
+__all__ = ["FusionClassifier", "FusionRegressor", "default_estimator", "shown"]
+
+
+class FusionClassifier(ClassifierMixin):
+    """What all fusing classifiers answer, in terms of ``_opinion(views)``: log-probabilities."""
+
+    _default = LogisticRegression(tol=1e-6, max_iter=2000)
+    _precise = MappingProxyType({"solver": "newton-cg", "tol": 1e-10})
+    _default_final = LogisticRegression(max_iter=2000)
+
+    def predict(self, X):
+        """The most probable class.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            NaN marks absent modalities.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+        """
+        views = self._check(X)
+        return self.classes_[self._opinion(views).argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            NaN marks absent modalities. A row without any has the class frequencies of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+            Columns in the order of `classes_`, in the floating type of X.
+        """
+        views = self._check(X)
+        return softmax(self._opinion(views), axis=1).astype(views.dtype, copy=False)
+
+    def score(self, X, y, sample_weight=None):
+        """Share of rows whose class is predicted rightly.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Rows that may lack some modalities.
+        y : array-like of shape (n_rows,)
+            Their classes.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+        """
+        return super().score(X, y, sample_weight)
+
+    def _targets(self, y, weights):
+        task, codes = check_labels(self, y, weights)
+        self.classes_, self.class_prior_ = task.classes, np.exp(task.prior)
+        return task, codes
+
+    @property
+    def _task(self):
+        return Classes(self.classes_, np.log(self.class_prior_))
+
+
+class FusionRegressor(RegressorMixin):
+    """What all fusing regressors answer, in terms of ``_opinion(views)``: predictions."""
+
+    _default = Ridge()
+    _precise = MappingProxyType({"tol": 1e-8})
+    _default_final = Ridge()
+
+    def predict(self, X):
+        """The predicted number.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            NaN marks absent modalities. A row without any has the mean of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+            In the floating type of X.
+        """
+        views = self._check(X)
+        return self._opinion(views)[:, 0].astype(views.dtype, copy=False)
+
+    def score(self, X, y, sample_weight=None):
+        """Coefficient of determination of the predictions.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Rows that may lack some modalities.
+        y : array-like of shape (n_rows,)
+            Their numbers.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+        """
+        return super().score(X, y, sample_weight)
+
+    def _targets(self, y, weights):
+        task, y = check_numbers(self, y, weights)
+        self.target_mean_ = float(task.prior[0])
+        return task, y
+
+    @property
+    def _task(self):
+        return Numbers(np.array([self.target_mean_]))
+
+
+def default_estimator(kind, *, sparse=False):
+    """The kind's linear model on standardised columns.
+
+    Sparse columns are scaled only, and since without centring solvers stop far from the optimum,
+    the model is then fitted more precisely.
+    """
+    model = clone(kind._default)
+    if sparse:
+        model.set_params(**kind._precise)
+    return make_pipeline(StandardScaler(with_mean=not sparse), model)
+
+
+def shown(views):
+    """Which modalities each row shows, shape (n_rows, n_modalities)."""
+    return np.column_stack(list(views.present.values()))
