@@ -12,6 +12,7 @@ _HOMES = {
     "BimodalDeepAutoencoder": "joint.autoencoder",
     "CCA": "coordinated.cca",
     "ContrastiveEmbedding": "coordinated.contrastive",
+    "CoTraining": "colearning.co_training",
     "DBM": "joint.dbm",
     "DBMClassifier": "joint.classifier",
     "ESZSLClassifier": "colearning.zero_shot",

@@ -23,7 +23,7 @@ LAYERS = [
     {"joint", "coordinated"},
     {"translation", "alignment", "fusion", "colearning"},
     {"checkpoint", "targets"},
-    {"unimodal"},
+    {"predictors", "unimodal"},
     {"joint", "coordinated", "translation", "alignment", "fusion", "colearning"},
     {"demo"},
     {"", "__main__"},  # "" is mmgraph/__init__.py

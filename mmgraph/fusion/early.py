@@ -5,9 +5,9 @@ import scipy.sparse as sp
 from sklearn.base import clone
 
 from ..base import MultimodalEstimator
+from ..predictors import FusionClassifier, FusionRegressor, default_estimator, shown
 from ..targets import check_row_weights
 from ..unimodal import ByModality, fit_one, spread
-from .kinds import FusionClassifier, FusionRegressor, default_estimator, shown
 
 __all__ = ["EarlyFusionClassifier", "EarlyFusionRegressor"]
 

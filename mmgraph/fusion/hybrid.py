@@ -5,8 +5,8 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from ..engine.opinions import patterns_of, pool
+from ..predictors import FusionClassifier, FusionRegressor, shown
 from .early import EarlyFusionClassifier, EarlyFusionRegressor
-from .kinds import FusionClassifier, FusionRegressor, shown
 from .late import LateFusion
 
 __all__ = ["HybridFusionClassifier", "HybridFusionRegressor"]

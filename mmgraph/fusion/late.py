@@ -10,9 +10,9 @@ from sklearn.utils.validation import has_fit_parameter
 from ..base import MultimodalEstimator
 from ..engine.opinions import CLASS_RULES, learn_gate, pool, precision_weights
 from ..modalities import Views
+from ..predictors import FusionClassifier, FusionRegressor, default_estimator, shown
 from ..targets import Classes, Numbers, check_row_weights
 from ..unimodal import ByModality, fit_with_folds, folds, spread
-from .kinds import FusionClassifier, FusionRegressor, default_estimator, shown
 
 __all__ = ["LateFusionClassifier", "LateFusionRegressor"]
 

@@ -1,4 +1,4 @@
-"""What fusing classifiers and regressors answer, whatever they fuse."""
+"""What classifiers and regressors of several modalities answer, whatever they combine."""
 
 from types import MappingProxyType
 
@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ..targets import Classes, Numbers, check_labels, check_numbers
+from .targets import Classes, Numbers, check_labels, check_numbers
 
 __all__ = ["FusionClassifier", "FusionRegressor", "default_estimator", "shown"]
 
