@@ -156,6 +156,8 @@ class HybridFusionClassifier(FusionClassifier, HybridFusion):
         The fitted classifier of all columns.
     scales_ : dict of str to float
         Inverse temperature of each modality's log-posterior.
+    held_out_losses_ : dict of str to float
+        Log-loss of each modality on held-out rows, NaN where there are none.
     early_scale_ : float
         That of the classifier of all columns.
     gate_ : Gate
@@ -225,6 +227,8 @@ class HybridFusionRegressor(FusionRegressor, HybridFusion):
         Mean of y: the prediction for a row that shows nothing.
     estimators_ : dict of str to estimator
         The fitted regressors of single modalities.
+    held_out_losses_ : dict of str to float
+        Mean squared error of each modality on held-out rows, NaN where there are none.
     early_ : EarlyFusionRegressor
         The fitted regressor of all columns.
     gate_ : Gate

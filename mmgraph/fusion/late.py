@@ -118,12 +118,16 @@ class LateFusion(ByModality, MultimodalEstimator):
         self.estimators_, opinions, heard = fit_with_folds(
             estimators, views, y, given, task, splits, self.n_jobs
         )
-        scales = []
-        for m in range(len(estimators)):
-            rows = heard[:, m]
-            scales.append(task.fit_scale(opinions[rows, m], y[rows], weights[rows]))
-        self.scales_ = dict(zip(estimators, scales, strict=True))
-        opinions = task.scaled(opinions, np.reshape(scales, (1, -1, 1)))
+        self.scales_, self.held_out_losses_ = {}, {}
+        for m, name in enumerate(estimators):
+            rows = np.flatnonzero(heard[:, m] & (weights > 0))
+            own, truth = opinions[rows, m], y[rows]
+            self.scales_[name] = task.fit_scale(own, truth, weights[rows])
+            opinions[:, m] = task.scaled(opinions[:, m], self.scales_[name])
+            loss = np.nan
+            if len(rows):
+                loss = np.average(task.loss(opinions[rows, m], truth), weights=weights[rows])
+            self.held_out_losses_[name] = float(loss)
         opinions[~heard] = task.prior
         self._learn(Lesson(task, views, y, weights, given, splits, opinions, heard))
         return self
@@ -278,6 +282,8 @@ class LateFusionClassifier(FusionClassifier, LateFusion):
         has the class frequencies for its posterior.
     scales_ : dict of str to float
         Inverse temperature of each modality's log-posterior: below 1 where it exaggerates.
+    held_out_losses_ : dict of str to float
+        Log-loss of each modality on held-out rows, NaN where there are none.
     gate_ : Gate
         With ``"weighted"`` and ``"stacked"`` the weights by what a row shows.
     weights_ : dict of str to float
@@ -389,8 +395,8 @@ class LateFusionRegressor(FusionRegressor, LateFusion):
         With ``"weighted"`` and ``"stacked"`` the weights by what a row shows.
     weights_ : dict of str to float
         Those of rows that show everything.
-    errors_ : dict of str to float
-        Mean squared error of each modality on held-out rows.
+    held_out_losses_ : dict of str to float
+        Mean squared error of each modality on held-out rows, NaN where there are none.
     target_variance_ : float
         Variance of y.
     final_estimator_ : estimator
@@ -431,16 +437,8 @@ class LateFusionRegressor(FusionRegressor, LateFusion):
 
     def _learn(self, lesson):
         super()._learn(lesson)
-        task, _, y, weights, _, _, opinions, heard = lesson
-        self.target_variance_ = float(np.average((y - task.prior) ** 2, weights=weights))
-        self.errors_ = {}
-        for m, name in enumerate(self.layout_.names):
-            rows = heard[:, m] & (weights > 0)
-            error = self.target_variance_
-            if rows.any():
-                loss = task.loss(opinions[rows, m], y[rows])
-                error = float(np.average(loss, weights=weights[rows]))
-            self.errors_[name] = error
+        loss = lesson.task.loss(np.tile(lesson.task.prior, (len(lesson.y), 1)), lesson.y)
+        self.target_variance_ = float(np.average(loss, weights=lesson.weights))
 
     def _combined(self, opinions, present):
         if self.combine == "stacked":
@@ -450,6 +448,6 @@ class LateFusionRegressor(FusionRegressor, LateFusion):
         if self.combine == "sum":
             weights = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
         else:
-            errors = np.array(list(self.errors_.values()))
+            errors = np.nan_to_num(list(self.held_out_losses_.values()), nan=self.target_variance_)
             weights = precision_weights(present, errors, self.target_variance_)
         return pool(opinions, weights, self._task.prior)
