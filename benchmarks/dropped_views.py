@@ -33,7 +33,7 @@ def linear():
     return make_pipeline(StandardScaler(), LogisticRegression(tol=1e-3, max_iter=300))
 
 
-# Methods: from the layout, an estimator ------------------------------------------------------------
+# Methods: from the layout, an estimator -----------------------------------------------------------
 
 
 def late(modalities, combine="weighted"):
@@ -77,7 +77,7 @@ METHODS = {
 SINGLE = "best single present view"
 
 
-# Runs ----------------------------------------------------------------------------------------------
+# Runs ---------------------------------------------------------------------------------------------
 
 
 def drop(X, modalities, rate, rng):
