@@ -46,8 +46,8 @@ class Classes(NamedTuple):
         """Whether an estimator can be fitted to these rows: two classes or more."""
         return len(codes) > 0 and (codes != codes[0]).any()
 
-    def opinions(self, fitted, block):
-        """Log-posteriors by a fitted estimator, shape (n_rows, n_classes).
+    def opinions(self, fitted, block, scale=1.0):
+        """Log-posteriors by a fitted estimator, calibrated by a scale; shape (n_rows, n_classes).
 
         A class that the estimator has never seen keeps its prior probability, and the others share
         the rest. An estimator without ``predict_proba`` is taken at its decision function.
@@ -71,7 +71,7 @@ class Classes(NamedTuple):
                 f"{type(fitted).__name__} has neither predict_proba nor decision_function: wrap "
                 "it in CalibratedClassifierCV, or choose another estimator."
             )
-        scores = log_softmax(scores, axis=1)
+        scores = log_softmax(scale * scores, axis=1)
         if len(fitted.classes_) == len(self.classes):
             return scores
         known = np.searchsorted(self.classes, fitted.classes_)
@@ -120,7 +120,7 @@ class Numbers(NamedTuple):
         """Whether an estimator can be fitted to these rows: one or more."""
         return len(y) > 0
 
-    def opinions(self, fitted, block):
+    def opinions(self, fitted, block, scale=1.0):
         """Predictions by a fitted estimator, shape (n_rows, 1)."""
         if fitted is None:
             return np.tile(self.prior, (block.shape[0], 1))
@@ -149,10 +149,7 @@ class Numbers(NamedTuple):
 def check_row_weights(sample_weight, views):
     """Row weights as an array: ones if None. Rows of weight 0 count as not there."""
     X = np.empty((views.n_rows, 0))
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not weights.any():
-        raise ValueError("sample_weight is 0 in every row: give some rows a weight above 0.")
-    return weights
+    return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
 
 def check_labels(estimator, y, row_weights):

@@ -183,7 +183,8 @@ class CoTraining(ByModality, FusionClassifier, MultimodalEstimator):
 
     def _opinion(self, views):
         task = self._task
-        return task.scaled(_fused(task, self.estimators_, views), self.scale_)
+        found = task.scaled(_fused(task, self.estimators_, views), self.scale_)
+        return np.where(shown(views).any(axis=1, keepdims=True), found, task.prior)
 
 
 class Lesson(NamedTuple):
@@ -258,7 +259,7 @@ def _split_labels(estimator, y, n_rows):
         labelled = np.array([not _is_mark(value) for value in y.ravel()]).reshape(y.shape)
     else:
         labelled = ~(np.isnan(y) | (y == -1)) if y.dtype.kind == "f" else y != -1
-        if (y[labelled] == 1).all():
+        if labelled.any() and (y[labelled] == 1).all():
             labelled = ~np.isnan(y)
     labelled = labelled.reshape(len(y), -1).all(axis=1) if y.ndim else labelled
     if y.ndim and len(y) != n_rows:

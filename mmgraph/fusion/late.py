@@ -152,8 +152,8 @@ class LateFusion(ByModality, MultimodalEstimator):
         for m, (name, fitted) in enumerate(self.estimators_.items()):
             rows = views.present[name]
             if rows.any():
-                said = task.opinions(fitted, views.blocks[name][rows])
-                found[rows, m] = task.scaled(said, self.scales_[name])
+                scale = self.scales_[name]
+                found[rows, m] = task.opinions(fitted, views.blocks[name][rows], scale)
         return found
 
     def _opinion(self, views):
