@@ -9,6 +9,7 @@ from mmgraph import plotting
 from mmgraph.engine import chains
 from mmgraph.plotting import (
     ChainDisplay,
+    DroppedModalitiesDisplay,
     GenerationDisplay,
     JointSpaceDisplay,
     ReceptiveFieldsDisplay,
@@ -329,3 +330,23 @@ def test_similarities_are_sorted_by_class(retriever):
     assert display.ax_.get_xlabel() == "text"
     plain = SimilarityMatrixDisplay(np.eye(3)[:2]).plot()
     assert not list(plain.ax_.get_xticks())
+def test_scores_as_modalities_are_dropped(data):
+    X, modalities = data
+    X, y = np.nan_to_num(np.tile(X, (6, 1))), np.tile(np.arange(10) % 2, 6)
+    X[:, modalities["text"]] = y[:, None] + 0.1 * X[:, modalities["text"]]
+    fusions = {
+        rule: mg.LateFusionClassifier(combine=rule, modalities=modalities).fit(X, y)
+        for rule in ("sum", "max")
+    }
+    display = DroppedModalitiesDisplay.from_estimator(
+        fusions, X, y, rates=(0.0, 0.5, 1.0), n_repeats=2, random_state=0
+    )
+    assert list(display.lines_) == ["sum", "max"]
+    for scores in display.scores.values():
+        assert scores.shape == (3, 2)
+        np.testing.assert_array_equal(scores[0], 1)  # nothing is dropped
+        np.testing.assert_allclose(scores[2], 0.5)  # everything is
+    again = DroppedModalitiesDisplay.from_estimator(
+        fusions["sum"], X, y, rates=(0.0,), n_repeats=1, random_state=0
+    )
+    assert list(again.scores) == ["LateFusionClassifier"]

@@ -12,6 +12,8 @@ from .correlation import (
     ScoresDisplay,
 )
 from .generation import GenerationDisplay
+from .dropped_modalities import DroppedModalitiesDisplay
+from .generation import GenerationDisplay, words_of
 from .joint_space import JointSpaceDisplay
 from .receptive_fields import ReceptiveFieldsDisplay
 from .retrieval import RetrievalDisplay, SimilarityMatrixDisplay
@@ -20,6 +22,7 @@ from .training import TrainingDisplay
 __all__ = [
     "ChainDisplay",
     "CorrelationCircleDisplay",
+    "DroppedModalitiesDisplay",
     "GenerationDisplay",
     "JointSpaceDisplay",
     "ReceptiveFieldsDisplay",
