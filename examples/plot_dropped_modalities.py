@@ -38,7 +38,9 @@ for columns in modalities.values():
 # a model of all quarters fill them in.
 
 linear = LogisticRegression(max_iter=1000)
-factors = mg.RBM(48, units="gaussian", max_iter=30, random_state=0)
+factors = mg.RBM(
+    32, units="gaussian", max_iter=15, n_mean_chains=2, sampling_sweeps=5, random_state=0
+)
 methods = {
     "early, means": mg.EarlyFusionClassifier(linear, modalities=modalities),
     "early, imputed by an RBM": mg.EarlyFusionClassifier(
