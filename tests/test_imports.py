@@ -19,12 +19,10 @@ LAYERS = [
     {"modalities", "parameters"},
     {"base"},
     {"plotting", "persistence", "datasets", "metrics"},
-    {"checkpoint", "training"},
+    {"checkpoint", "training", "targets"},
+    {"predictors", "unimodal"},
     {"joint", "coordinated"},
     {"translation", "alignment", "fusion", "colearning"},
-    {"checkpoint", "targets"},
-    {"predictors", "unimodal"},
-    {"joint", "coordinated", "translation", "alignment", "fusion", "colearning"},
     {"demo"},
     {"", "__main__"},  # "" is mmgraph/__init__.py
 ]

@@ -330,6 +330,8 @@ def test_similarities_are_sorted_by_class(retriever):
     assert display.ax_.get_xlabel() == "text"
     plain = SimilarityMatrixDisplay(np.eye(3)[:2]).plot()
     assert not list(plain.ax_.get_xticks())
+
+
 def test_scores_as_modalities_are_dropped(data):
     X, modalities = data
     X, y = np.nan_to_num(np.tile(X, (6, 1))), np.tile(np.arange(10) % 2, 6)

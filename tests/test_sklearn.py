@@ -42,8 +42,9 @@ GRIDS = {
     "embedding__n_components": [1, 2],
     "alpha": [0.1, 1.0],
     "C": [0.1, 10.0],
+    "cv": [2, 3],
+    "estimator": LINEAR,
 }
-GRIDS = {"learning_rate": [0.01, 0.2], "n_components": [1, 2], "cv": [2, 3], "estimator": LINEAR}
 ESTIMATORS = all_estimators()
 every = over()
 generative = over("generate")
@@ -71,10 +72,6 @@ def apt(kind, **changes):
     """An estimator that, if it classifies, does so well enough for scikit-learn's checks."""
     learnt = {"max_iter": 30, "learning_rate": 0.05} if hasattr(kind, "predict_proba") else {}
     return small(kind, **learnt, **changes)
-    model = small(kind, **changes)
-    if isinstance(model, mg.DBMClassifier):
-        model.set_params(max_iter=30, learning_rate=0.05)
-    return model
 
 
 def answers(model, X, verbs=VERBS):

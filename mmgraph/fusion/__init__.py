@@ -1,2 +1,1 @@
-"""Fusion: one prediction from several modalities."""
-"""Fusion of modalities by combining estimators: of their columns, or of their predictions."""
+"""Fusion of modalities: of their kernels, their columns, or predictions from each."""

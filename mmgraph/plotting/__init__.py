@@ -11,9 +11,8 @@ from .correlation import (
     RegularisationPathDisplay,
     ScoresDisplay,
 )
-from .generation import GenerationDisplay
 from .dropped_modalities import DroppedModalitiesDisplay
-from .generation import GenerationDisplay, words_of
+from .generation import GenerationDisplay
 from .joint_space import JointSpaceDisplay
 from .receptive_fields import ReceptiveFieldsDisplay
 from .retrieval import RetrievalDisplay, SimilarityMatrixDisplay
