@@ -70,8 +70,10 @@ def small(kind, **changes):
 
 def apt(kind, **changes):
     """An estimator that, if it classifies, does so well enough for scikit-learn's checks."""
-    learnt = {"max_iter": 30, "learning_rate": 0.05} if hasattr(kind, "predict_proba") else {}
-    return small(kind, **learnt, **changes)
+    model = small(kind, **changes)
+    if isinstance(model, mg.DBMClassifier):
+        model.set_params(max_iter=30, learning_rate=0.05)
+    return model
 
 
 def answers(model, X, verbs=VERBS):

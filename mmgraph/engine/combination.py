@@ -65,10 +65,13 @@ class Solution(NamedTuple):
         Coefficients of the rows in each decision function.
     objective : float
         Value of the dual, summed over the columns.
+    intercept : ndarray of shape (n_columns,)
+        Constants of the decision functions.
     """
 
     dual: np.ndarray
     objective: float
+    intercept: np.ndarray
 
 
 class Combination(NamedTuple):
@@ -112,6 +115,7 @@ def support_vectors(gram, problem, tol=1e-3):
     from sklearn.svm import SVC, SVR
 
     dual, objective = np.zeros(problem.targets.shape), 0.0
+    intercept = np.zeros(problem.targets.shape[1])
     for column, target in enumerate(problem.targets.T):
         settings = {"kernel": "precomputed", "C": problem.C, "tol": tol, "cache_size": 500}
         if problem.epsilon is None:
@@ -122,12 +126,13 @@ def support_vectors(gram, problem, tol=1e-3):
         coefficients = machine.dual_coef_[0]
         beta = dual[:, column]
         beta[machine.support_] = coefficients
+        intercept[column] = machine.intercept_[0]
         # Sum of alpha in classification; y'beta less the tube in regression.
         linear = beta @ target
         if problem.epsilon is not None:
             linear -= problem.epsilon * np.abs(beta).sum()
         objective += linear - 0.5 * beta @ gram @ beta
-    return Solution(dual, float(objective))
+    return Solution(dual, float(objective), intercept)
 
 
 # Closed forms ------------------------------------------------------------------------------------

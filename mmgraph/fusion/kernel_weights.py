@@ -9,15 +9,14 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import eigvalsh
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_array, column_or_1d
 
 from ..base import MultimodalEstimator
 from ..engine.bank import NORMALISATIONS, build
-from ..engine.combination import SOLVERS, Problem
+from ..engine.combination import SOLVERS, Problem, support_vectors
 from ..engine.kernels import NAMES, Kernel, automatic, gram
 from ..parameters import choose, require
 
-__all__ = ["KernelWeights", "as_targets", "check_numbers", "documented", "filled", "inverse"]
+__all__ = ["KernelWeights", "as_targets", "documented", "filled", "inverse"]
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the automatic kernels, relative to the median heuristic
 ITERATIVE = {"simple", "lp", "ridge", "bayes", "cardinality"}  # these profit from a cache
@@ -106,7 +105,7 @@ class KernelWeights(MultimodalEstimator):
                 )
 
     def _find_weights(self, views, targets, sample_weight=None, epsilon=None):
-        """Fit the bank and the weights."""
+        """Fit the weights of the kernels; returns the bank and the problem."""
         kernels = self._kernels(views)
         blocks = filled(views)
         bank = build(
@@ -119,7 +118,7 @@ class KernelWeights(MultimodalEstimator):
         )
         centred = targets - targets.mean(axis=0)
         alignments = bank.alignments(centred)
-        problem = Problem(targets, self.C, sample_weight, epsilon, alignments)
+        problem = Problem(targets, float(self.C), sample_weight, epsilon, alignments)
         found = SOLVERS[self.solver](bank, problem, **(self.solver_params or {}))
         if not found.converged:
             warnings.warn(
@@ -134,7 +133,7 @@ class KernelWeights(MultimodalEstimator):
         self.n_iter_ = max(1, _length(found))
         self._describe(bank, *alignments, np.linalg.norm(centred.T @ centred))
         self.bank_ = bank.without_cache()
-        return bank
+        return bank, problem
 
     def _describe(self, bank, forms, moments, size):
         """Weights by modality, and alignments beside those of the baselines."""
@@ -179,6 +178,13 @@ class KernelWeights(MultimodalEstimator):
         """Combined Gram matrix of new rows with the training rows."""
         K = self.bank_.between(filled(views), views.present, self.kernel_weights_)
         return self._balanced(K, views.present)
+
+    def _fit_machine(self, bank, present, problem):
+        """Fit the machine on the learnt combination; returns its Gram matrix."""
+        K = self._balanced(bank.combine(self.kernel_weights_), present)
+        found = support_vectors(K, problem)
+        self.dual_coef_, self.intercept_ = found.dual, found.intercept
+        return K
 
     def _balanced(self, K, present):
         """Rows scaled up for the modalities that they lack, so that all are of one size."""
@@ -251,22 +257,6 @@ def _ready(array, rows, label):
             "column of row numbers."
         )
     return Kernel("precomputed", {"gram": array})
-
-
-def check_numbers(estimator, views, y):
-    """Targets of a regression."""
-    if y is None:
-        raise ValueError(
-            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y "
-            "is None."
-        )
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    y = column_or_1d(y, warn=True)
-    if len(y) != views.n_rows:
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: {[views.n_rows, len(y)]}"
-        )
-    return y
 
 
 def filled(views):

@@ -7,12 +7,12 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.model_selection import StratifiedKFold
-from sklearn.svm import SVC, SVR
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import _check_sample_weight
 
+from ..engine.combination import support_vectors
 from ..parameters import choose, require
-from .kernel_weights import KernelWeights, as_targets, check_numbers, documented
+from ..targets import check_numbers, check_row_weights
+from .kernel_weights import KernelWeights, as_targets, documented
 
 __all__ = ["MKLClassifier", "MKLRegressor"]
 
@@ -42,8 +42,11 @@ class MKLClassifier(ClassifierMixin, KernelWeights):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels.
-    svc_ : SVC
-        The machine on the combined Gram matrix.
+    dual_coef_ : ndarray of shape (n_rows, n_classes), or (n_rows, 1) of two classes
+        Coefficients of the training rows in the decision functions, each of one class against the
+        others.
+    intercept_ : ndarray of shape (n_classes,), or (1,)
+        Their constants.
     temperature_ : float or None
         What decision values are divided by before the softmax.
     {fitted}
@@ -130,15 +133,15 @@ class MKLClassifier(ClassifierMixin, KernelWeights):
         views = self._check(X, reset=True)
         classes, codes = self._labels(X, y)
         weight = self._row_weights(views, y, sample_weight)
-        bank = self._find_weights(views, as_targets(codes, len(classes)), weight)
-        K = self._balanced(bank.combine(self.kernel_weights_), views.present)
-        self.svc_ = self._machine().fit(K, codes, sample_weight=weight)
-        self.temperature_ = self._calibrate(K, codes, weight) if self.probability else None
+        targets = as_targets(codes, len(classes))
+        bank, problem = self._find_weights(views, targets, weight)
+        K = self._fit_machine(bank, views.present, problem)
+        self.temperature_ = self._calibrate(K, codes, problem) if self.probability else None
         self.classes_ = classes
         return self
 
     def decision_function(self, X):
-        """Signed distances to the borders between classes, in units of the margin.
+        """Signed distance to the border of each class, in units of the margin.
 
         Parameters
         ----------
@@ -191,29 +194,29 @@ class MKLClassifier(ClassifierMixin, KernelWeights):
         return np.exp(_log_posterior(self._scores(views), self.temperature_)).astype(views.dtype)
 
     def _scores(self, views):
-        return self.svc_.decision_function(self._gram(views))
-
-    def _machine(self):
-        return SVC(kernel="precomputed", C=self.C, cache_size=500)
+        scores = self._gram(views) @ self.dual_coef_ + self.intercept_
+        return scores[:, 0] if len(self.classes_) == 2 else scores
 
     def _row_weights(self, views, y, sample_weight):
         if sample_weight is None and self.class_weight is None:
             return None
-        weight = _check_sample_weight(sample_weight, next(iter(views.blocks.values())))
+        weight = check_row_weights(sample_weight, views)
         if self.class_weight is not None:
             weight = weight * compute_sample_weight(self.class_weight, y)
         return weight
 
-    def _calibrate(self, K, codes, weight):
+    def _calibrate(self, K, codes, problem):
         """Temperature at which rows left out are most probable."""
+        targets, weight = problem.targets, problem.sample_weight
         n_folds = min(self.cv, int(np.bincount(codes).min()))
-        if n_folds < 2:  # a class of one row: no fold could leave it out
-            return _temperature(self.svc_.decision_function(K), codes, weight)
-        scores = np.empty((len(codes), *self.svc_.decision_function(K[:1]).shape[1:]))
-        for rest, out in StratifiedKFold(n_folds).split(codes, codes):
-            part = None if weight is None else weight[rest]
-            machine = self._machine().fit(K[np.ix_(rest, rest)], codes[rest], part)
-            scores[out] = machine.decision_function(K[np.ix_(out, rest)])
+        scores = K @ self.dual_coef_ + self.intercept_
+        if n_folds > 1:  # else no fold could leave the one row of a class out
+            for rest, out in StratifiedKFold(n_folds).split(codes, codes):
+                part = None if weight is None else weight[rest]
+                some = problem._replace(targets=targets[rest], sample_weight=part)
+                found = support_vectors(K[np.ix_(rest, rest)], some)
+                scores[out] = K[np.ix_(out, rest)] @ found.dual + found.intercept
+        scores = scores[:, 0] if targets.shape[1] == 1 else scores
         return _temperature(scores, codes, weight)
 
 
@@ -248,8 +251,10 @@ class MKLRegressor(RegressorMixin, KernelWeights):
 
     Attributes
     ----------
-    svr_ : SVR
-        The machine on the combined Gram matrix, of standardised targets.
+    dual_coef_ : ndarray of shape (n_rows, 1)
+        Coefficients of the training rows, for standardised targets.
+    intercept_ : ndarray of shape (1,)
+        The constant.
     target_mean_, target_scale_ : float
         Mean and standard deviation of y.
     {fitted}
@@ -312,16 +317,12 @@ class MKLRegressor(RegressorMixin, KernelWeights):
         self._check_parameters()
         require("epsilon", self.epsilon, "0", "inf", numbers.Real)
         views = self._check(X, reset=True)
-        y = check_numbers(self, views, y)
-        weight = sample_weight
-        if weight is not None:
-            weight = _check_sample_weight(weight, next(iter(views.blocks.values())))
+        _, y = check_numbers(self, y, check_row_weights(sample_weight, views))
+        weight = None if sample_weight is None else check_row_weights(sample_weight, views)
         self.target_mean_, self.target_scale_ = float(y.mean()), float(y.std()) or 1.0
         target = (y - self.target_mean_) / self.target_scale_
-        bank = self._find_weights(views, target[:, None], weight, float(self.epsilon))
-        K = self._balanced(bank.combine(self.kernel_weights_), views.present)
-        self.svr_ = SVR(kernel="precomputed", C=self.C, epsilon=self.epsilon, cache_size=500)
-        self.svr_.fit(K, target, sample_weight=weight)
+        bank, problem = self._find_weights(views, target[:, None], weight, float(self.epsilon))
+        self._fit_machine(bank, views.present, problem)
         return self
 
     def predict(self, X):
@@ -336,5 +337,5 @@ class MKLRegressor(RegressorMixin, KernelWeights):
         -------
         ndarray of shape (n_rows,)
         """
-        K = self._gram(self._check(X))
-        return self.svr_.predict(K) * self.target_scale_ + self.target_mean_
+        standard = self._gram(self._check(X)) @ self.dual_coef_ + self.intercept_
+        return standard[:, 0] * self.target_scale_ + self.target_mean_

@@ -5,12 +5,12 @@ import numbers
 import numpy as np
 from scipy.linalg import eigh
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import _check_sample_weight
 
 from ..base import RepresentationMixin
 from ..engine.kernels import centre
 from ..parameters import require
-from .kernel_weights import KernelWeights, as_targets, check_numbers, documented, inverse
+from ..targets import check_numbers, check_row_weights
+from .kernel_weights import KernelWeights, as_targets, documented, inverse
 
 __all__ = ["MKLTransformer"]
 
@@ -98,9 +98,9 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
         require("n_components", self.n_components, "1", "inf", numbers.Integral)
         views = self._check(X, reset=True)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, next(iter(views.blocks.values())))
+            sample_weight = check_row_weights(sample_weight, views)
         targets, epsilon = self._targets(X, views, y)
-        bank = self._find_weights(views, targets, sample_weight, epsilon)
+        bank, _ = self._find_weights(views, targets, sample_weight, epsilon)
         K = self._balanced(bank.combine(self.kernel_weights_), views.present)
         self.centring_ = centre(K)
         k = min(self.n_components, len(K))
@@ -122,7 +122,7 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
                 )
             return np.zeros((views.n_rows, 1)), None
         if type_of_target(y) in ("continuous", "continuous-multioutput"):
-            y = check_numbers(self, views, y)
+            _, y = check_numbers(self, y, check_row_weights(None, views))
             return ((y - y.mean()) / (y.std() or 1.0))[:, None], 0.1
         classes, codes = self._labels(X, y)
         return as_targets(codes, len(classes)), None
