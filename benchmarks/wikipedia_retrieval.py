@@ -1,6 +1,6 @@
 """Pictures by text and text by pictures: Wikipedia, mean average precision.
 
-    python -m benchmarks.wikipedia_retrieval [--folds 3] [--out docs/results]
+    python -m benchmarks.wikipedia_retrieval [--folds 2] [--out docs/results]
 
 2,173 training rows, 693 test rows; a test picture ranks the test texts and the other way round, and
 what is of the same category is relevant. First correlation, semantic and combined matching as they
@@ -103,7 +103,7 @@ def shuffled(y, n_draws=20):
     )
 
 
-def run(folds=3):
+def run(folds=2):
     """Rows of the table, and all that was validated."""
     data = mg.datasets.fetch_wikipedia(verbose=False)
     X, modalities = mg.pack(image=data.image, text=data.text)
@@ -146,7 +146,7 @@ def table(rows):
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
     with warnings.catch_warnings():
