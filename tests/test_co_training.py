@@ -44,8 +44,9 @@ def test_rows_without_labels_help():
     with_them, without = fitted(), fitted(n_rounds=0)
     assert with_them.n_rounds_ > 0
     assert with_them.score(NEW, TRUTH) >= without.score(NEW, TRUTH)
-    assert len(with_them.losses_) == 6
-    assert with_them.losses_[with_them.n_rounds_] == with_them.losses_.min()
+    scores = with_them.held_out_scores_
+    assert len(scores) == 6
+    assert with_them.n_rounds_ == np.flatnonzero(scores == scores.max())[-1]
     assert (with_them.transduction_ == Y).mean() > 0.9
 
 
@@ -57,7 +58,7 @@ def test_falls_back_to_the_labelled_rows_alone():
     assert found.n_rounds_ == 0
     alone = mg.CoTraining(GaussianNB(), modalities=LAYOUT).fit(strange[:24], FEW[:24])
     np.testing.assert_allclose(found.predict_proba(NEW), alone.predict_proba(NEW))
-    assert alone.losses_.shape == (1,)
+    assert alone.held_out_scores_.shape == (1,)
 
 
 def test_absent_modalities():

@@ -27,7 +27,8 @@ class CoTraining(ByModality, FusionClassifier, MultimodalEstimator):
     are decided anew in every round, so that early mistakes do not stay.
 
     How many rounds are kept is decided by cross-validation over the labelled rows: the number of
-    least log-loss. That may be none, and then the classifiers are those of the labelled rows alone.
+    best accuracy, of equals the largest. That may be none, and then the classifiers are those of
+    the labelled rows alone.
 
     Parameters
     ----------
@@ -58,8 +59,8 @@ class CoTraining(ByModality, FusionClassifier, MultimodalEstimator):
         The fitted classifiers. None where all rows that show the modality are of one class.
     n_rounds_ : int
         Rounds that were kept.
-    losses_ : ndarray of shape (n_rounds + 1,)
-        Log-loss of held-out labelled rows after each round, from none.
+    held_out_scores_ : ndarray of shape (n_rounds + 1,)
+        Accuracy on held-out labelled rows after each round, from none.
     scale_ : float
         Inverse temperature of the product of the classifiers.
     transduction_ : ndarray of shape (n_rows,)
@@ -80,8 +81,7 @@ class CoTraining(ByModality, FusionClassifier, MultimodalEstimator):
     In Blum and Mitchell's scheme each of two views labels rows for the other, once and for all. It
     is right if the views are independent given the class and each suffices; where they are not, it
     repeats its errors, and often ends below what it began with. Hence the rounds decided anew, the
-    gate of agreement, and the choice of the number of rounds on held-out rows. The loss is taken
-    after temperature scaling, so that growing sureness by itself neither helps nor harms.
+    gate of agreement, and the choice of the number of rounds on held-out rows.
 
     References
     ----------
@@ -160,14 +160,12 @@ class CoTraining(ByModality, FusionClassifier, MultimodalEstimator):
             for train, test in splits
         )
         truth = np.concatenate([codes[test] for _, test in splits])
-        ones, losses, scales = np.ones(len(truth)), [], []
-        for r in range(len(shares) + 1):
-            said = np.concatenate([found[r] for _, found in held])
-            scales.append(task.fit_scale(said, truth, ones))
-            losses.append(task.loss(task.scaled(said, scales[-1]), truth).mean())
-        self.losses_ = np.array(losses)
-        self.n_rounds_ = int(np.argmin(losses))
-        self.scale_ = scales[self.n_rounds_]
+        said = np.stack(
+            [np.concatenate(parts) for parts in zip(*(s for _, s in held), strict=True)]
+        )
+        self.held_out_scores_ = (said.argmax(axis=2) == truth).mean(axis=1)
+        self.n_rounds_ = int(len(shares) - self.held_out_scores_[::-1].argmax())
+        self.scale_ = task.fit_scale(said[self.n_rounds_], truth, np.ones(len(truth)))
         self.estimators_, _ = _rounds(
             lesson, known, codes, unknown, shares[: self.n_rounds_], self.agreement, known[:0]
         )

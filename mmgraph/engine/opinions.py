@@ -33,7 +33,7 @@ __all__ = [
     "precision_weights",
 ]
 
-RIDGE = 1.0  # how strongly weights are drawn to where they start, in rows
+RIDGE = 0.01  # how strongly weights are drawn to where they start, in rows
 MAX_STEPS, TOLERANCE = 50, 1e-20
 MOST_PATTERNS = 64
 
@@ -123,7 +123,7 @@ def fit_class_weights(opinions, codes, row_weights, prior, start):
     prior : array of shape (n_classes,)
         Log-probabilities.
     start : array of shape (n_opinions,)
-        Weights that few rows change little: they are drawn there as if by one row.
+        Weights to which the result is drawn a little, so that few rows cannot send it far.
 
     Returns
     -------
