@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 import mmgraph as mg
 
 LAYOUT = {"a": slice(0, 5), "b": slice(5, 9)}
+MIXED = np.where(np.arange(9) % 2, 1e300, 1e-300)  # no unit brings all squares into range
 THREE = {"a": slice(0, 4), "b": slice(4, 7), "c": slice(7, 12)}
 
 
@@ -354,6 +355,55 @@ def test_scales_do_not_matter(dtype):
         np.testing.assert_allclose(huge.transform(X * 1e12), tiny.transform(X * 1e-12), atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e300, 1e200, 1e-200, 1e-300])
+@pytest.mark.parametrize("changes", [{}, {"shrinkage": "cv"}, {"shrinkage": "ledoit-wolf"}])
+def test_squares_out_of_range(scale, changes):
+    plain = mg.CCA(3, modalities=LAYOUT, **changes).fit(X)
+    for rows in (scale * X, sp.csr_array(scale * X)):
+        found = mg.CCA(3, modalities=LAYOUT, **changes).fit(rows)
+        np.testing.assert_allclose(found.transform(rows), plain.transform(X), atol=1e-8)
+    np.testing.assert_allclose(
+        found.inverse_transform(found.transform(rows)) / scale,
+        plain.inverse_transform(plain.transform(X)),
+        atol=1e-6,
+    )
+    for name, w in found.weights_.items():
+        np.testing.assert_allclose(w * scale, plain.weights_[name], rtol=1e-5)
+    assert found.score(rows) == pytest.approx(plain.score(X))
+
+
+def test_squares_out_of_range_otherwise():
+    plain = mg.CCA(3, modalities=LAYOUT).fit(X)
+    single = X.astype(np.float32) * np.float32(1e25)
+    found = mg.CCA(3, modalities=LAYOUT).fit(single)
+    np.testing.assert_allclose(found.transform(single), plain.transform(X), atol=1e-3)
+    chunks = mg.CCA(3, modalities=LAYOUT)
+    for part in np.array_split(1e200 * X, 3):
+        chunks.partial_fit(part)
+    np.testing.assert_allclose(chunks.transform(1e200 * X), plain.transform(X), atol=1e-8)
+    tests = [
+        mg.CCA(3, modalities=LAYOUT).fit(scale * X).permutation_test(scale * X, 19, random_state=0)
+        for scale in (1, 1e-200)
+    ]
+    np.testing.assert_allclose(tests[1].statistics, tests[0].statistics)
+    few = mg.CCA(2, shrinkage=0.1, modalities=LAYOUT).fit(1e-200 * X[:4])
+    np.testing.assert_allclose(
+        few.transform(1e-200 * X[:4]),
+        mg.CCA(2, shrinkage=0.1, modalities=LAYOUT).fit(X[:4]).transform(X[:4]),
+        atol=1e-8,
+    )
+    gaps = 1e300 * X
+    gaps[::7, LAYOUT["a"]] = np.nan
+    assert np.isfinite(mg.CCA(2, modalities=LAYOUT).fit(gaps).transform(gaps)).all()
+
+
+def test_columns_of_one_modality_far_apart():
+    plain = mg.CCA(3, modalities=LAYOUT).fit(X)
+    scale = np.where(np.arange(9) % 2, 1e120, 1.0)
+    found = mg.CCA(3, modalities=LAYOUT).fit(X * scale)
+    np.testing.assert_allclose(found.transform(X * scale), plain.transform(X), atol=1e-8)
+
+
 def test_sparse_columns_that_do_not_vary():
     wide = np.c_[X, np.full(len(X), 0.1), np.zeros(len(X))]
     layout = {"a": slice(0, 5), "b": slice(5, 11)}
@@ -398,8 +448,7 @@ def test_the_order_of_columns_does_not_matter():
             {},
             "'a' has zero variance: its columns are all constant over n_samples=9",
         ),
-        (1e200 * X, {}, "the squares of X exceed its floating type: scale"),
-        (X.astype(np.float32) * np.float32(1e25), {}, "pass float64"),
+        (X * MIXED, {}, "the squares of X exceed its floating type: scale"),
         (X, {"shrinkage": 1.5}, "shrinkage=1.5: it must be a number at least 0 and at most 1"),
         (X, {"shrinkage": None}, "shrinkage=None: it must be a number"),
         (

@@ -164,3 +164,9 @@ def test_constant_columns_and_scales(kind, dtype):
 def test_what_cannot_be_fitted(X, changes, message):
     with pytest.raises(ValueError, match=message):
         mg.SparseCCA(modalities=LAYOUT, **changes).fit(X)
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-200])
+def test_squares_out_of_range(scale):
+    plain, found = (mg.SparseCCA(2, modalities=LAYOUT).fit(s * X) for s in (1, scale))
+    np.testing.assert_allclose(found.transform(scale * X), plain.transform(X), atol=1e-6)

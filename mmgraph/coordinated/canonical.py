@@ -4,7 +4,7 @@ import numpy as np
 
 from ..base import MultimodalEstimator, RepresentationMixin
 from ..engine.correlation import correlate, describe
-from ..engine.moments import gather
+from ..engine.moments import SAMPLE, gather, unit_of
 
 __all__ = ["CanonicalEstimator"]
 
@@ -14,11 +14,12 @@ ALIKE = 1 - 1e-6  # loadings that nearly tie with the largest: the first of them
 class CanonicalEstimator(RepresentationMixin, MultimodalEstimator):
     """Base of the estimators that fit one weight a column and component."""
 
-    def _keep(self, means, weights, variances, between, variates):
+    def _keep(self, means, weights, variances, between, variates, units):
         """Set the fitted attributes, with the sign of each component fixed, which is returned.
 
         The largest loading of each component, over all modalities, is positive. The arguments are
-        dicts by modality and the arguments of :func:`~mmgraph.engine.correlation.describe`.
+        dicts by modality and the arguments of :func:`~mmgraph.engine.correlation.describe`, of
+        columns that are divided by `units`.
         """
         names = list(weights)
         found = describe([variances[name] for name in names], between, variates)
@@ -31,12 +32,14 @@ class CanonicalEstimator(RepresentationMixin, MultimodalEstimator):
             return dict(zip(names, values, strict=True))
 
         self.canonical_correlations_ = found.correlations
-        self.means_ = dict(means)
-        self.weights_ = {name: w * sign for name, w in weights.items()}
+        self.means_ = {name: mean * units[name] for name, mean in means.items()}
+        self.weights_ = {name: w * sign / units[name] for name, w in weights.items()}
         self.loadings_ = by_name(loading * sign for loading in found.loadings)
         self.explained_variance_ratio_ = by_name(found.explained)
         self.redundancy_ = by_name(found.redundancy)
-        self.regression_ = by_name(b * sign[:, None] for b in found.regression)
+        self.regression_ = by_name(
+            b * sign[:, None] * units[name] for name, b in zip(names, found.regression, strict=True)
+        )
         return sign
 
     @property
@@ -82,6 +85,24 @@ class CanonicalEstimator(RepresentationMixin, MultimodalEstimator):
         covariance = moments.pairwise().covariance
         variates = np.array([[covariance[one, two] for two in places] for one in places])
         return float(correlate(variates).sum())
+
+
+def units_of(views):
+    """The unit of each modality, see :func:`~mmgraph.engine.moments.unit_of`."""
+    units = {}
+    for name, block in views.blocks.items():
+        shown = np.flatnonzero(views.present[name])
+        units[name] = unit_of(block[shown[:: -(-len(shown) // SAMPLE)]])
+    return units
+
+
+def in_units(views, units):
+    """The rows, divided by the units of their modalities."""
+    blocks = {
+        name: block if units[name] == 1 else block / units[name]
+        for name, block in views.blocks.items()
+    }
+    return views._replace(blocks=blocks)
 
 
 def centred_product(block, mean, weights):

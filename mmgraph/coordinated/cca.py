@@ -21,7 +21,7 @@ from ..engine.moments import gather
 from ..engine.shrinkage import ledoit_wolf, oracle_approximating, quartic, score_path
 from ..engine.spectral import row_space
 from ..parameters import choose, require
-from .canonical import CanonicalEstimator
+from .canonical import CanonicalEstimator, in_units, units_of
 
 __all__ = ["CCA"]
 
@@ -98,8 +98,12 @@ class CCA(CanonicalEstimator):
         With ``"cv"``, in the manner of scikit-learn: ``shrinkage`` of shape (n_candidates,
         n_modalities), ``split0_test_score``, ..., ``mean_test_score``, ``std_test_score``.
     moments_ : tuple of Patterns or None
-        Moments of the training rows, of each fold by itself, which `partial_fit` adds to. None
-        where a modality had more columns than rows and the fit did not form them.
+        Moments of the training rows in their units, of each fold by itself, which `partial_fit`
+        adds to. None where a modality had more columns than rows and the fit did not form them.
+    units_ : dict of str to float
+        What the columns of each modality are divided by in a fit, so that their squares are within
+        range: a power of two, 1 unless they are beyond 1e60 or below 1e-60 (float32: 1e13, 1e-13).
+        `partial_fit` takes it from the first chunk.
     n_samples_seen_ : int
         Rows so far.
     layout_ : Layout
@@ -198,7 +202,8 @@ class CCA(CanonicalEstimator):
         self._check_parameters()
         views = self._check(X, reset=True)
         self._check_names()
-        views, bases = self._coordinates(views)
+        self.units_ = units_of(views)
+        views, bases = self._coordinates(in_units(views, self.units_))
         moments = self._gather(views, 0)
         fourth = {}
         if "ledoit-wolf" in self._wanted().values():
@@ -245,7 +250,9 @@ class CCA(CanonicalEstimator):
         views = self._check(X, reset=first)
         self._check_names()
         seen = 0 if first else self.n_samples_seen_
-        moments = self._gather(views, seen)
+        if first:
+            self.units_ = units_of(views)
+        moments = self._gather(in_units(views, self.units_), seen)
         if not first:
             if len(moments) != len(self.moments_):
                 raise ValueError(
@@ -294,7 +301,7 @@ class CCA(CanonicalEstimator):
         if len(views.blocks) == 1:
             raise ValueError("X is one modality: a test of correlations needs two or more.")
         whole = np.logical_and.reduce(list(views.present.values()))
-        views = views.take(whole)
+        views = in_units(views.take(whole), self.units_)
         rest = views.n_rows - 1
         width = sum(min(rest, block.shape[1]) for block in views.blocks.values())
         if min(self.shrinkage_.values()) == 0 and rest <= width:
@@ -309,11 +316,11 @@ class CCA(CanonicalEstimator):
             if block.shape[1] > views.n_rows:
                 coordinates, basis = row_space(block, mean)
                 blocks.append(coordinates)
-                weights.append(basis.T @ self.weights_[name])
+                weights.append(basis.T @ (self.weights_[name] * self.units_[name]))
             else:
                 dense = block if isinstance(block, np.ndarray) else block.toarray()
                 blocks.append(dense - mean)
-                weights.append(self.weights_[name])
+                weights.append(self.weights_[name] * self.units_[name])
         return permutation.permutation_test(
             blocks,
             weights,
@@ -472,7 +479,7 @@ class CCA(CanonicalEstimator):
                 means[name], variances[name] = moments.mean[place].copy(), within.diagonal()
             own[name] = w
             between.append(to)
-        self._keep(means, own, variances, between, variates)
+        self._keep(means, own, variances, between, variates, self.units_)
         self.explained_covariance_ = dict(zip(columns, shares, strict=True))
 
 

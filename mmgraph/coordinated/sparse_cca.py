@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from ..engine.correlation import SPARSE_SPREAD, SPREAD, find_constant
 from ..engine.sparse import columns_of, decompose
 from ..parameters import require
-from .canonical import CanonicalEstimator
+from .canonical import CanonicalEstimator, in_units, units_of
 
 __all__ = ["SparseCCA"]
 
@@ -133,6 +133,8 @@ class SparseCCA(CanonicalEstimator):
         views = self._check(X, reset=True)
         penalties = self._penalties()
         self._check_pairs(views)
+        units = units_of(views)
+        views = in_units(views, units)
         names, means, scales, columns = list(views.blocks), {}, {}, []
         for name, block in views.blocks.items():
             shown = views.present[name]
@@ -144,7 +146,7 @@ class SparseCCA(CanonicalEstimator):
             columns.append(columns_of(block, shown, means[name], scales[name]))
         bounds = [max(1.0, penalties[name] * np.sqrt(len(means[name]))) for name in names]
         found = decompose(columns, bounds, self.n_components, max_iter=self.max_iter, tol=self.tol)
-        self._tell(names, columns, found, means, scales)
+        self._tell(names, columns, found, means, scales, units)
         self.n_iter_ = found.n_iter
         return self
 
@@ -175,7 +177,7 @@ class SparseCCA(CanonicalEstimator):
                         "be learnt: add rows that show both."
                     )
 
-    def _tell(self, names, columns, found, means, scales):
+    def _tell(self, names, columns, found, means, scales, units):
         """Set what is known of the components of standardised columns."""
         scores, weights = [], {}
         for name, c, w, z in zip(names, columns, found.weights, found.variates, strict=True):
@@ -196,7 +198,7 @@ class SparseCCA(CanonicalEstimator):
             ]
         )
         variances = {name: scale**2 for name, scale in scales.items()}
-        sign = self._keep(means, weights, variances, between, variates)
+        sign = self._keep(means, weights, variances, between, variates, units)
         self.vectors_ = {name: sign * u for name, u in zip(names, found.vectors, strict=True)}
 
 

@@ -16,10 +16,14 @@ from scipy.linalg.blas import dsyrk
 
 from ..backend.arrays import namespace
 
-__all__ = ["Moments", "Patterns", "gather", "merge", "of_rows", "subtract"]
+__all__ = ["Moments", "Patterns", "gather", "merge", "of_rows", "subtract", "unit_of"]
 
 BLOCK_BYTES = 1 << 24  # of the rows that are centred at a time
 MIN_BLOCK = 256  # rows, so that the product outweighs the merge
+SAMPLE = 1000  # rows from which a unit is taken
+# Powers of two whose fourth powers are within range (float32: squares), and units that are, by the
+# bytes of a number.
+WITHIN = {8: (200, 1000), 4: (45, 120)}
 
 
 class Moments(NamedTuple):
@@ -148,6 +152,33 @@ class Patterns(NamedTuple):
             if rest.n:
                 groups[shown] = rest
         return Patterns(self.columns, groups)
+
+
+def unit_of(X):
+    """What to divide rows by, so that their squares are within range: a power of two.
+
+    It is 1 for all ordinary rows, float64 between 1e-60 and 1e60, so that dividing can be left out.
+    Else it is in the middle of the scales of the columns, of which a thousand of the rows are
+    looked at.
+
+    Parameters
+    ----------
+    X : array or CSR array of shape (n_rows, n_columns)
+        Without NaN.
+
+    Returns
+    -------
+    float
+    """
+    within, bound = WITHIN[X.dtype.itemsize]
+    largest = abs(X[:: -(-X.shape[0] // SAMPLE)]).max(axis=0)
+    largest = largest.toarray().ravel() if sp.issparse(X) else largest
+    xp = namespace(largest)
+    _, powers = xp.frexp(largest[largest > 0])
+    if not len(powers) or int(abs(powers).max()) <= within:
+        return 1.0
+    middle = (int(powers.min()) + int(powers.max())) // 2
+    return 2.0 ** max(-bound, min(bound, middle))
 
 
 def of_rows(X):
