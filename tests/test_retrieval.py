@@ -101,6 +101,7 @@ def test_geometry_is_the_named_similarity():
         "cosine": cosine(a[0], b[1]),
         "centred_cosine": cosine(a[0] - ma, b[1] - mb),
         "correlation": cosine((a[0] - ma) * abs(rho), (b[1] - mb) * abs(rho)),
+        "inner_product": a[0] @ b[1],
     }
     for name, value in expected.items():
         geometry = Geometry.of(name, {"a": a, "b": b}, rho)
@@ -137,6 +138,19 @@ def test_every_modality_finds_its_partners(similarity, hubs):
             hit = (found.indices == np.arange(len(X))[:, None]).any(axis=1)
             assert hit.mean() > 0.9
             assert (np.diff(found.similarities, axis=1) <= 0).all()
+
+
+def test_inner_products_of_posteriors_are_probabilities_of_the_same_class():
+    X, layout = rows(views=2)
+    y = np.arange(len(X)) % 3
+    matcher = mg.SemanticMatcher(mg.CCA(3, modalities=layout))
+    retriever = mg.Retriever(matcher, similarity="inner_product").fit(X, y)
+    p, q = (retriever.embedding_.embed(X, m) for m in "ab")
+    found = retriever.retrieve(X, "a", "b", k=4)
+    np.testing.assert_allclose(found.similarities, -np.sort(-(p @ q.T), axis=1)[:, :4])
+    np.testing.assert_allclose(retriever.transform(X), p + q)
+    assert 0 < retriever.score(X, y) <= 1
+    assert np.isfinite(retriever.generate(X, "b")).all()
 
 
 def test_retrieve_is_the_sorted_cosine():

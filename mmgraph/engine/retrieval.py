@@ -38,7 +38,7 @@ class Neighbours(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """How representations are compared: their inner product once centred, weighted, of length one.
+    """How representations are compared: their inner product, mostly of centred ones of length one.
 
     Attributes
     ----------
@@ -46,10 +46,13 @@ class Geometry(NamedTuple):
         By modality, what is taken off.
     weights : array of shape (n_components,) or None
         Factors of the components; None: all one.
+    directions : bool
+        Whether points have length one.
     """
 
     means: dict
     weights: np.ndarray | None = None
+    directions: bool = True
 
     @classmethod
     def of(cls, similarity, representations, correlations=None):
@@ -57,7 +60,7 @@ class Geometry(NamedTuple):
 
         Parameters
         ----------
-        similarity : {"cosine", "centred_cosine", "correlation"}
+        similarity : {"cosine", "centred_cosine", "correlation", "inner_product"}
         representations : dict of str to array of shape (n_rows, n_components)
             Of a training set, by modality; NaN rows are left out.
         correlations : array of shape (n_components,), optional
@@ -65,8 +68,8 @@ class Geometry(NamedTuple):
             that an inner product has each component times its squared correlation.
         """
         names = representations.keys()
-        if similarity == "cosine":
-            return cls(dict.fromkeys(names, 0.0))
+        if similarity in ("cosine", "inner_product"):
+            return cls(dict.fromkeys(names, 0.0), directions=similarity == "cosine")
         means = {m: np.nanmean(Z, axis=0, dtype=float) for m, Z in representations.items()}
         if similarity == "centred_cosine" or correlations is None:
             return cls(means)
@@ -75,12 +78,16 @@ class Geometry(NamedTuple):
     def points(self, Z, modality):
         """Representations of one modality as points, of shape (n_rows, n_components).
 
-        A point has length one, but for representations at the origin, which stay there.
+        See :meth:`scaled`.
         """
         Z = (Z - self.means[modality]).astype(Z.dtype, copy=False)
         if self.weights is not None:
             Z = Z * self.weights.astype(Z.dtype)
-        return unit(Z)
+        return self.scaled(Z)
+
+    def scaled(self, Z):
+        """Points of length one, unless they are no directions; those at the origin stay there."""
+        return unit(Z) if self.directions else Z
 
 
 def unit(Z):

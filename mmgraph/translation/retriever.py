@@ -14,7 +14,7 @@ from sklearn.utils.validation import (
 from ..backend import random
 from ..base import GenerativeMixin, RepresentationMixin
 from ..coordinated.embedding import SIMILARITIES, EmbeddingUser, geometry
-from ..engine.retrieval import ANSWERS, answer, hubness, neighbour_weights, top_k, unit
+from ..engine.retrieval import ANSWERS, answer, hubness, neighbour_weights, top_k
 from ..metrics import average_precision
 from ..parameters import choose, require
 
@@ -40,10 +40,13 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         Where modalities are compared. `fit` fits a clone of it; to use one that is fitted already,
         wrap it in scikit-learn's :class:`~sklearn.frozen.FrozenEstimator`. Its parameter
         ``modalities`` says which columns are whose. None: ``CCA()``.
-    similarity : {"centred_cosine", "cosine", "correlation"}, default="centred_cosine"
+    similarity : {"centred_cosine", "cosine", "correlation", "inner_product"}, \
+default="centred_cosine"
         Cosine of the representations; of their differences to the mean of their modality in the
         gallery; or of these with each component weighted by its canonical correlation. Without
-        ``canonical_correlations_`` the last two are the same.
+        ``canonical_correlations_`` the last two are the same. ``"inner_product"`` is that of the
+        representations: of class posteriors (:class:`SemanticMatcher`) the probability that both
+        rows are of the same class.
     hubness : {"csls"} or None, default=None
         Correct for gallery rows that are close to everything, by cross-domain similarity local
         scaling: half of their mean similarity to the `n_hub_neighbors` gallery queries next to them
@@ -86,7 +89,8 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
     Notes
     -----
     `transform` and `embed` give points: representations centred, weighted and of length one, so
-    that their inner products are the similarities; of several modalities the sum, of length one.
+    that their inner products are the similarities; of several modalities the sum, of length one
+    (with ``"inner_product"`` neither centred nor of length one).
 
     A gallery row is a candidate for a target only if it shows it. Where several modalities of a row
     are absent, they are taken from the same gallery rows, if any show all of them. A row that shows
@@ -175,7 +179,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         return self
 
     def _check_parameters(self):
-        choose("similarity", self.similarity, SIMILARITIES)
+        choose("similarity", self.similarity, (*SIMILARITIES, "inner_product"))
         choose("hubness", self.hubness or "none", ("none", "csls"))
         choose("through", self.through, ("target", "source"))
         choose("answer", self.answer, tuple(ANSWERS))
@@ -206,7 +210,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
             if shown.any():
                 alone = self.embedding_._embed(views.take(shown), name)
                 Z[shown] += self.geometry_.points(alone, name)
-        return unit(Z)
+        return self.geometry_.scaled(Z)
 
     # Retrieval
 
@@ -315,7 +319,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
             raise ValueError(
                 f"the parts have {lengths} rows: give each as many as there are queries, or one."
             )
-        return unit(sum(terms))
+        return self.geometry_.scaled(sum(terms))
 
     def _term(self, modality, values):
         """Points of some columns of one modality."""
@@ -334,7 +338,9 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
             )
         X = self.layout_.join({modality: values}, len(values), values.dtype)
         points = self._represent(self.layout_.views(X))
-        return points if len(shape) == 1 else unit(points.reshape(*shape, -1).mean(axis=1))
+        if len(shape) == 1:
+            return points
+        return self.geometry_.scaled(points.reshape(*shape, -1).mean(axis=1))
 
     def _others(self, target):
         """Modalities to ask for the target by."""
@@ -350,7 +356,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         points = self.points_[compared[0]][rows]
         for name in compared[1:]:
             points = points + self.points_[name][rows]
-        points = unit(points) if len(compared) > 1 and len(rows) else points
+        points = self.geometry_.scaled(points) if len(compared) > 1 and len(rows) else points
         if not self.hubness_:
             return rows, points, None
         penalties = [self.hubness_[s][c][rows] for s in sources for c in compared]
@@ -433,7 +439,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
             block[:, rows] = values.reshape(n_draws, len(rows), -1)
 
     def _reconstruct(self, Z):
-        points = unit(Z)
+        points = self.geometry_.scaled(Z)
         blocks = {}
         for name in self.layout_.names:
             blocks |= self._answers(points, [name], [name])
