@@ -94,3 +94,13 @@ def test_patterns():
     assert rest.groups.keys() == parts[1].groups.keys()
     for shown, group in parts[1].groups.items():
         np.testing.assert_allclose(rest.groups[shown].scatter, group.scatter, atol=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-50, 1.0, 1e50, 1e200, 1e300])
+def test_a_unit_is_a_power_of_two_near_the_scale(scale):
+    rows = np.random.default_rng(0).normal(size=(2500, 3)) * scale
+    unit = moments.unit_of(rows)
+    assert np.frexp(unit)[0] == 0.5
+    assert unit == 1 if 1e-60 < scale < 1e60 else 0.1 < abs(rows / unit).max() < 10
+    assert moments.unit_of(sp.csr_array(rows)) == unit
+    assert moments.unit_of(np.zeros((2, 3))) == 1
