@@ -91,3 +91,24 @@ def test_gram_matrices_stay_positive_semidefinite():
     found = bank.build(BLOCKS, SOME, KERNELS)
     for weights in np.eye(5):
         assert np.linalg.eigvalsh(found.combine(weights)).min() > -1e-10
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("normalize", ["none", "cosine"])
+def test_bank_over_some_rows(center, normalize):
+    rng = np.random.default_rng(0)
+    blocks = {"a": rng.normal(size=(30, 3)), "b": rng.normal(size=(30, 2))}
+    present = {"a": np.ones(30, bool), "b": np.arange(30) >= 10}
+    kernels = [("a", Kernel("rbf", {"gamma": 0.5})), ("b", Kernel("poly", {"gamma": 1.0}))]
+    whole = bank.build(blocks, present, kernels, center=center, normalize=normalize)
+    rows = np.array([2, 12, 14, 15, 29])
+    some = {name: block[rows] for name, block in blocks.items()}
+    shown = {name: mask[rows] for name, mask in present.items()}
+    fresh = bank.build(some, shown, kernels, center=center, normalize=normalize)
+    weights = np.array([0.3, 0.7])
+    np.testing.assert_allclose(whole.among(rows).combine(weights), fresh.combine(weights))
+    unseen = whole.among(np.arange(10))  # without any b
+    alone = unseen.between(blocks, present, [0.0, 1.0])
+    np.testing.assert_array_equal(alone, np.zeros((30, 10)))
+    traced = bank.build(blocks, present, kernels, center=center, normalize="trace")
+    assert [m.scale for m in traced.among(rows).maps] == [m.scale for m in traced.maps]

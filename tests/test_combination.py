@@ -6,6 +6,7 @@ from scipy.optimize import minimize
 
 from mmgraph.engine import combination
 from mmgraph.engine.combination import SOLVERS, Problem, support_vectors
+from mmgraph.engine.linear_machine import linear_support_vectors
 
 
 class Stack:
@@ -227,3 +228,27 @@ def test_sparse_simplex():
     project = combination._sparse_simplex
     np.testing.assert_allclose(project(np.array([0.9, 0.5, -1.0]), 2), [0.7, 0.3, 0])
     np.testing.assert_allclose(project(np.array([3.0, 0.5, 2.9]), 1), [1, 0, 0])
+
+
+@pytest.mark.parametrize("epsilon", [None, 0.1])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_linear_machines_are_those_of_the_gram_matrix(epsilon, weighted):
+    rng = np.random.default_rng(0)
+    F = rng.normal(size=(80, 5))
+    targets = F[:, :2] + rng.normal(size=(80, 2)) + 1
+    targets = np.where(targets > 0, 1.0, -1.0) if epsilon is None else targets
+    weight = rng.uniform(0.2, 2, 80) if weighted else None
+    problem = Problem(targets, 3.0, weight, epsilon)
+    exact = support_vectors(F @ F.T, problem, tol=1e-6)
+    found = linear_support_vectors(F, problem, tol=1e-5)
+    np.testing.assert_allclose(found.dual, F.T @ exact.dual, atol=1e-3)
+    np.testing.assert_allclose(found.intercept, exact.intercept, atol=1e-3)
+    assert found.objective == pytest.approx(exact.objective, rel=1e-4)
+
+
+def test_linear_machines_of_odd_features():
+    for F in (np.zeros((6, 2)), np.ones((6, 1)), 1e6 * np.eye(6), 1e-9 * np.eye(6)):
+        problem = Problem(np.array([[1.0], [1], [1], [1], [-1], [-1]]), 10.0)
+        found = linear_support_vectors(F, problem)
+        assert np.isfinite(found.dual).all()
+        assert (np.sign(F @ found.dual + found.intercept)[:4] == 1).all()

@@ -1,5 +1,7 @@
 """Estimators of kernel weights: what they learn, absent modalities, kernels, errors."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -11,6 +13,7 @@ from sklearn.svm import SVC
 import mmgraph as mg
 from mmgraph.engine import bank
 from mmgraph.engine.combination import SOLVERS
+from mmgraph.fusion import kernel_machine
 
 MODALITIES = {"good": slice(0, 2), "bad": slice(2, 4)}
 
@@ -279,6 +282,7 @@ def minus(a, b):
         ({"C": 0}, "C=0: it must be a number above 0"),
         ({"normalize": "max"}, "normalize='max': choose one of"),
         ({"cv": 1}, "cv=1: it must be an int at least 2"),
+        ({"rank": 0}, "rank=0: it must be an int at least 1"),
     ],
 )
 def test_bad_parameters(params, message):
@@ -293,3 +297,64 @@ def test_bad_targets():
         mg.MKLRegressor().fit(X, None)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         mg.MKLRegressor().fit(X, Y[:-1])
+
+
+# Low rank ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def precise(monkeypatch):
+    """Machines that are solved to many digits."""
+    for name in ("support_vectors", "linear_support_vectors"):
+        solve = partial(getattr(kernel_machine, name), tol=1e-5)
+        monkeypatch.setattr(kernel_machine, name, solve)
+
+
+@pytest.mark.usefixtures("precise")
+@pytest.mark.parametrize(("solver", "atol"), [("alignf", 1e-3), ("simple", 2e-2)])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_full_rank_is_exact(solver, atol, n_classes):
+    (X, y), (new, _) = rows(n_classes=n_classes), rows(seed=1, n_classes=n_classes)
+    X[:5, :2] = X[5:10, 2:] = np.nan
+    exact = mg.MKLClassifier(solver=solver, modalities=MODALITIES, C=1.0).fit(X, y)
+    whole = mg.MKLClassifier(solver=solver, modalities=MODALITIES, C=1.0, rank=120).fit(X, y)
+    np.testing.assert_allclose(whole.kernel_weights_, exact.kernel_weights_, atol=1e-10)
+    for name in ("decision_function", "predict_proba"):
+        one, two = getattr(exact, name)(new), getattr(whole, name)(new)
+        np.testing.assert_allclose(two, one, atol=atol)
+
+
+@pytest.mark.usefixtures("precise")
+def test_rank_of_a_regression():
+    y = 100 + 30 * np.sin(2 * X[:, 0])
+    exact, whole, low = (
+        mg.MKLRegressor(rank=rank, random_state=0).fit(X, y) for rank in (None, 120, 60)
+    )
+    np.testing.assert_allclose(whole.predict(NEW), exact.predict(NEW), atol=0.1)
+    assert low.score(X, y) > 0.9
+    assert low.bank_.n_rows == len(low.dual_coef_) <= 60
+
+
+def test_features_are_those_of_the_landmarks():
+    (X, y), lacking = rows(1500), np.random.default_rng(1).integers(0, 3, 1500)
+    X[lacking == 0, :2] = np.nan
+    model = mg.MKLClassifier(modalities=MODALITIES, rank=40, random_state=0).fit(X, y)
+    assert model.bank_.n_rows <= 40
+    again = mg.MKLClassifier(modalities=MODALITIES, rank=40, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(model.dual_coef_, again.dual_coef_)
+    shown = lacking > 0
+    assert model.score(X[shown], y[shown]) > 0.9
+    assert np.isfinite(model.predict_proba(np.full((2, 4), np.nan))).all()
+
+
+def test_sample_of_rows_knows_each_class_and_modality():
+    (X, y), rng = rows(2000), np.random.default_rng(2)
+    y[7], X[:, 2:] = 2, np.nan
+    X[11, 2:] = rng.normal(size=2)
+    for solver in ("alignf", "simple"):
+        model = mg.MKLClassifier(
+            ["rbf", "poly"], solver=solver, rank=20, random_state=0, normalize="cosine",
+            modalities=MODALITIES,
+        ).fit(X, y)  # fmt: skip
+        assert np.isfinite(model.predict_proba(X)).all()
+        assert model.predict_proba(X).shape == (2000, 3)

@@ -88,6 +88,22 @@ class Bank:
         """The bank as it is stored."""
         return replace(self, cache=None)
 
+    def among(self, rows):
+        """The bank over some of its rows, whose mean is the origin; scales are as they were."""
+        blocks = {name: block[rows] for name, block in self.blocks.items()}
+        present = {name: shown[rows] for name, shown in self.present.items()}
+        first = self.maps[0]
+        found = build(
+            blocks,
+            present,
+            [(map_.modality, map_.kernel) for map_ in self.maps],
+            center=first.centring is not None,
+            normalize="cosine" if first.cosine else "none",
+        )
+        pairs = zip(found.maps, self.maps, strict=True)
+        maps = (new._replace(scale=old.scale, trace=new.trace * old.scale) for new, old in pairs)
+        return replace(found, maps=tuple(maps))
+
     # What the solvers ask ------------------------------------------------------------------------
 
     def combine(self, weights):
@@ -255,7 +271,7 @@ def _place(map_, K, A, unseen):
         K *= _inverse(map_.norms)
     if map_.centring is not None:
         K[:, unseen] = 0.0
-        K -= K.sum(axis=1, keepdims=True) / (K.shape[1] - len(unseen))
+        K -= K.sum(axis=1, keepdims=True) / max(1, K.shape[1] - len(unseen))
         K -= map_.centring.columns - map_.centring.total
     if map_.scale != 1:
         K *= map_.scale
@@ -292,6 +308,12 @@ def build(blocks, present, kernels, *, center=True, normalize="none", megabytes=
     for modality, group in groupby(kernels, key=lambda pair: pair[0]):
         rows = np.flatnonzero(present[modality])
         A, shared, kernels_ = blocks[modality][rows], {}, [kernel for _, kernel in group]
+        if not len(rows):
+            nowhere = Centring(np.zeros(n), 0.0) if center else None
+            norms = np.zeros(n) if normalize == "cosine" else None
+            absent = KernelMap(modality, None, norms is not None, norms, nowhere, trace=0.0)
+            maps += [absent._replace(kernel=kernel) for kernel in kernels_]
+            continue
         sides, every = _Sides(A, A, kernels_), slice(0, len(rows))
         for kernel in kernels_:
             K = sides.evaluate(kernel, every, shared, np.empty((len(rows), len(rows))))

@@ -55,6 +55,11 @@ class Problem(NamedTuple):
     epsilon: float | None = None
     alignments: tuple | None = None
 
+    def take(self, rows):
+        """The problem of some of the rows."""
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return self._replace(targets=self.targets[rows], sample_weight=weight, alignments=None)
+
 
 class Solution(NamedTuple):
     """Machines at given weights.

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..base import MultimodalEstimator
 from ..engine.bank import NORMALISATIONS, build
-from ..engine.combination import SOLVERS, Problem, support_vectors
+from ..engine.combination import SOLVERS
 from ..engine.kernels import NAMES, Kernel, automatic, gram
 from ..parameters import choose, require
 
@@ -49,6 +49,16 @@ cache_size : float, default=500
     Megabytes within which the Gram matrices of iterative solvers are kept. Beyond, they are
     computed anew each time, and memory does not grow with the number of kernels."""
 
+RANK = """\
+rank : int, default=None
+    None: the machine is exact, of the whole Gram matrix. Else it is linear in so many features, so
+    that time and memory are linear in the rows: weights are found on ``max(2 * rank, 1000)`` rows
+    drawn at random, landmarks among these by pivoted Cholesky of their combined Gram matrix, and
+    the features of all rows are those of Nystroem. New rows need the kernels with the landmarks
+    alone, whose mean is the origin then.
+random_state : int, RandomState, Generator or None, default=None
+    Of these draws."""
+
 FITTED = """\
 kernel_weights_ : ndarray of shape (n_kernels,)
     Weights, of the sum 1 (but of ``"lp"`` and ``"bayes"``).
@@ -79,7 +89,7 @@ feature_names_in_ : ndarray of str
 
 def documented(kind):
     """Write what all estimators of kernel weights share into the docstring of one."""
-    for mark, text in (("{shared}", SHARED), ("{fitted}", FITTED)):
+    for mark, text in (("{shared}", SHARED), ("{rank}", RANK), ("{fitted}", FITTED)):
         indented = text.replace("\n", "\n    ")
         kind.__doc__ = kind.__doc__.replace(mark, indented)
     return kind
@@ -104,8 +114,8 @@ class KernelWeights(MultimodalEstimator):
                     f"{known}."
                 )
 
-    def _find_weights(self, views, targets, sample_weight=None, epsilon=None):
-        """Fit the weights of the kernels; returns the bank and the problem."""
+    def _find_weights(self, views, problem):
+        """Fit the weights of the kernels; returns the bank."""
         kernels = self._kernels(views)
         blocks = filled(views)
         bank = build(
@@ -116,9 +126,9 @@ class KernelWeights(MultimodalEstimator):
             normalize=self.normalize,
             megabytes=self.cache_size if self.solver in ITERATIVE else 0,
         )
-        centred = targets - targets.mean(axis=0)
+        centred = problem.targets - problem.targets.mean(axis=0)
         alignments = bank.alignments(centred)
-        problem = Problem(targets, float(self.C), sample_weight, epsilon, alignments)
+        problem = problem._replace(alignments=alignments)
         found = SOLVERS[self.solver](bank, problem, **(self.solver_params or {}))
         if not found.converged:
             warnings.warn(
@@ -133,7 +143,7 @@ class KernelWeights(MultimodalEstimator):
         self.n_iter_ = max(1, _length(found))
         self._describe(bank, *alignments, np.linalg.norm(centred.T @ centred))
         self.bank_ = bank.without_cache()
-        return bank, problem
+        return bank
 
     def _describe(self, bank, forms, moments, size):
         """Weights by modality, and alignments beside those of the baselines."""
@@ -178,13 +188,6 @@ class KernelWeights(MultimodalEstimator):
         """Combined Gram matrix of new rows with the training rows."""
         K = self.bank_.between(filled(views), views.present, self.kernel_weights_)
         return self._balanced(K, views.present)
-
-    def _fit_machine(self, bank, present, problem):
-        """Fit the machine on the learnt combination; returns its Gram matrix."""
-        K = self._balanced(bank.combine(self.kernel_weights_), present)
-        found = support_vectors(K, problem)
-        self.dual_coef_, self.intercept_ = found.dual, found.intercept
-        return K
 
     def _balanced(self, K, present):
         """Rows scaled up for the modalities that they lack, so that all are of one size."""

@@ -9,16 +9,17 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.class_weight import compute_sample_weight
 
-from ..engine.combination import support_vectors
+from ..engine.combination import Problem
 from ..parameters import choose, require
 from ..targets import check_numbers, check_row_weights
-from .kernel_weights import KernelWeights, as_targets, documented
+from .kernel_machine import KernelMachine
+from .kernel_weights import as_targets, documented
 
 __all__ = ["MKLClassifier", "MKLRegressor"]
 
 
 @documented
-class MKLClassifier(ClassifierMixin, KernelWeights):
+class MKLClassifier(ClassifierMixin, KernelMachine):
     """Support vector machine on a learnt combination of kernels of the modalities.
 
     All classes share one combination, so that there is one Gram matrix, and rows may lack
@@ -27,6 +28,7 @@ class MKLClassifier(ClassifierMixin, KernelWeights):
     Parameters
     ----------
     {shared}
+    {rank}
     class_weight : dict or "balanced", default=None
         Weights of the classes, by which `C` is multiplied.
     probability : bool, default=True
@@ -43,8 +45,8 @@ class MKLClassifier(ClassifierMixin, KernelWeights):
     classes_ : ndarray of shape (n_classes,)
         The labels.
     dual_coef_ : ndarray of shape (n_rows, n_classes), or (n_rows, 1) of two classes
-        Coefficients of the training rows in the decision functions, each of one class against the
-        others.
+        Coefficients of the training rows (the landmarks, at a `rank`) in the decision functions,
+        each of one class against the others.
     intercept_ : ndarray of shape (n_classes,), or (1,)
         Their constants.
     temperature_ : float or None
@@ -87,10 +89,12 @@ class MKLClassifier(ClassifierMixin, KernelWeights):
         C=10.0,
         center=True,
         normalize="none",
+        rank=None,
         class_weight=None,
         probability=True,
         cv=5,
         cache_size=500,
+        random_state=None,
         modalities=None,
     ):
         self.kernels = kernels
@@ -99,10 +103,12 @@ class MKLClassifier(ClassifierMixin, KernelWeights):
         self.C = C
         self.center = center
         self.normalize = normalize
+        self.rank = rank
         self.class_weight = class_weight
         self.probability = probability
         self.cv = cv
         self.cache_size = cache_size
+        self.random_state = random_state
         self.modalities = modalities
 
     def fit(self, X, y, sample_weight=None):
@@ -133,10 +139,9 @@ class MKLClassifier(ClassifierMixin, KernelWeights):
         views = self._check(X, reset=True)
         classes, codes = self._labels(X, y)
         weight = self._row_weights(views, y, sample_weight)
-        targets = as_targets(codes, len(classes))
-        bank, problem = self._find_weights(views, targets, weight)
-        K = self._fit_machine(bank, views.present, problem)
-        self.temperature_ = self._calibrate(K, codes, problem) if self.probability else None
+        problem = Problem(as_targets(codes, len(classes)), float(self.C), weight)
+        inputs = self._fit_machine(views, problem)
+        self.temperature_ = self._calibrate(inputs, codes, problem) if self.probability else None
         self.classes_ = classes
         return self
 
@@ -205,19 +210,18 @@ class MKLClassifier(ClassifierMixin, KernelWeights):
             weight = weight * compute_sample_weight(self.class_weight, y)
         return weight
 
-    def _calibrate(self, K, codes, problem):
+    def _calibrate(self, inputs, codes, problem):
         """Temperature at which rows left out are most probable."""
-        targets, weight = problem.targets, problem.sample_weight
         n_folds = min(self.cv, int(np.bincount(codes).min()))
-        scores = K @ self.dual_coef_ + self.intercept_
-        if n_folds > 1:  # else no fold could leave the one row of a class out
+        if n_folds > 1:
+            scores = np.empty(problem.targets.shape)
             for rest, out in StratifiedKFold(n_folds).split(codes, codes):
-                part = None if weight is None else weight[rest]
-                some = problem._replace(targets=targets[rest], sample_weight=part)
-                found = support_vectors(K[np.ix_(rest, rest)], some)
-                scores[out] = K[np.ix_(out, rest)] @ found.dual + found.intercept
-        scores = scores[:, 0] if targets.shape[1] == 1 else scores
-        return _temperature(scores, codes, weight)
+                scores[out] = self._left_out(inputs, problem, rest, out)
+        else:  # no fold could leave the one row of a class out
+            every = np.arange(len(codes))
+            scores = self._left_out(inputs, problem, every, every)
+        scores = scores[:, 0] if problem.targets.shape[1] == 1 else scores
+        return _temperature(scores, codes, problem.sample_weight)
 
 
 def _log_posterior(scores, temperature):
@@ -237,12 +241,13 @@ def _temperature(scores, codes, weight):
 
 
 @documented
-class MKLRegressor(RegressorMixin, KernelWeights):
+class MKLRegressor(RegressorMixin, KernelMachine):
     """Support vector regression on a learnt combination of kernels of the modalities.
 
     Parameters
     ----------
     {shared}
+    {rank}
     epsilon : float, default=0.1
         Half the width of the tube within which errors cost nothing, in standard deviations of y.
     modalities : dict of str to slice, list of int or list of str, default=None
@@ -252,7 +257,7 @@ class MKLRegressor(RegressorMixin, KernelWeights):
     Attributes
     ----------
     dual_coef_ : ndarray of shape (n_rows, 1)
-        Coefficients of the training rows, for standardised targets.
+        Coefficients of the training rows (the landmarks, at a `rank`), for standardised targets.
     intercept_ : ndarray of shape (1,)
         The constant.
     target_mean_, target_scale_ : float
@@ -285,7 +290,9 @@ class MKLRegressor(RegressorMixin, KernelWeights):
         epsilon=0.1,
         center=True,
         normalize="none",
+        rank=None,
         cache_size=500,
+        random_state=None,
         modalities=None,
     ):
         self.kernels = kernels
@@ -295,7 +302,9 @@ class MKLRegressor(RegressorMixin, KernelWeights):
         self.epsilon = epsilon
         self.center = center
         self.normalize = normalize
+        self.rank = rank
         self.cache_size = cache_size
+        self.random_state = random_state
         self.modalities = modalities
 
     def fit(self, X, y, sample_weight=None):
@@ -321,8 +330,8 @@ class MKLRegressor(RegressorMixin, KernelWeights):
         weight = None if sample_weight is None else check_row_weights(sample_weight, views)
         self.target_mean_, self.target_scale_ = float(y.mean()), float(y.std()) or 1.0
         target = (y - self.target_mean_) / self.target_scale_
-        bank, problem = self._find_weights(views, target[:, None], weight, float(self.epsilon))
-        self._fit_machine(bank, views.present, problem)
+        problem = Problem(target[:, None], float(self.C), weight, float(self.epsilon))
+        self._fit_machine(views, problem)
         return self
 
     def predict(self, X):

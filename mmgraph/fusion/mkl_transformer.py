@@ -7,6 +7,7 @@ from scipy.linalg import eigh
 from sklearn.utils.multiclass import type_of_target
 
 from ..base import RepresentationMixin
+from ..engine.combination import Problem
 from ..engine.kernels import centre
 from ..parameters import require
 from ..targets import check_numbers, check_row_weights
@@ -100,7 +101,8 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
         if sample_weight is not None:
             sample_weight = check_row_weights(sample_weight, views)
         targets, epsilon = self._targets(X, views, y)
-        bank, _ = self._find_weights(views, targets, sample_weight, epsilon)
+        problem = Problem(targets, float(self.C), sample_weight, epsilon)
+        bank = self._find_weights(views, problem)
         K = self._balanced(bank.combine(self.kernel_weights_), views.present)
         self.centring_ = centre(K)
         k = min(self.n_components, len(K))

@@ -1,0 +1,72 @@
+"""Support vector machines on a learnt combination of kernels, exact or of low rank."""
+
+import numbers
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from ..backend import random
+from ..engine.combination import support_vectors
+from ..engine.linear_machine import linear_support_vectors
+from ..engine.lowrank import nystroem, pivoted_cholesky
+from ..parameters import require
+from .kernel_weights import KernelWeights
+
+__all__ = ["KernelMachine"]
+
+SAMPLE = 1000  # rows, at least, among which weights and landmarks are found
+
+
+class KernelMachine(KernelWeights):
+    """Machines in the feature space that the weights of the kernels span."""
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        if self.rank is not None:
+            require("rank", self.rank, "1", "inf", numbers.Integral)
+
+    def _fit_machine(self, views, problem):
+        """Fit the weights and the machine; returns what the machine saw of the rows."""
+        if self.rank is None:
+            bank = self._find_weights(views, problem)
+            inputs = self._balanced(bank.combine(self.kernel_weights_), views.present)
+            found = support_vectors(inputs, problem)
+            self.dual_coef_ = found.dual
+        else:
+            key = random.key(self.random_state)
+            rng = np.random.Generator(np.random.Philox(key=list(key)))
+            sample = _sample(views, problem, max(2 * self.rank, SAMPLE), rng)
+            bank = self._find_weights(views.take(sample), problem.take(sample))
+            K = self._balanced(bank.combine(self.kernel_weights_), bank.present)
+            K += K.diagonal().mean()  # so that n landmarks span n - 1 dimensions about their mean
+            pivots = pivoted_cholesky(lambda at: K[:, at], K.diagonal(), self.rank, seed=rng).pivots
+            pivots = np.sort(pivots)
+            self.bank_ = self.bank_.among(pivots)
+            landmarks = nystroem(lambda _: self._gram(views), sample[pivots])
+            inputs = landmarks.features
+            found = linear_support_vectors(inputs, problem)
+            self.dual_coef_ = np.zeros((len(pivots), problem.targets.shape[1]))
+            used = np.searchsorted(sample[pivots], landmarks.pivots)
+            self.dual_coef_[used] = solve_triangular(
+                landmarks.root, found.dual, lower=True, trans=1
+            )
+        self.intercept_ = found.intercept
+        return inputs
+
+    def _left_out(self, inputs, problem, rest, out):
+        """Decision values of the rows `out` by machines of the rows `rest`."""
+        if self.rank is None:
+            found = support_vectors(inputs[np.ix_(rest, rest)], problem.take(rest))
+            return inputs[np.ix_(out, rest)] @ found.dual + found.intercept
+        found = linear_support_vectors(inputs[rest], problem.take(rest))
+        return inputs[out] @ found.dual + found.intercept
+
+
+def _sample(views, problem, size, rng):
+    """Random rows, ascending, with one at least of each class and of each modality."""
+    order = rng.permutation(views.n_rows)
+    groups = [shown[order] for shown in views.present.values()]
+    if problem.epsilon is None:
+        groups += list((problem.targets[order] > 0).T) + list((problem.targets[order] < 0).T)
+    firsts = [int(np.argmax(group)) for group in groups]
+    return np.sort(order[np.union1d(np.arange(min(size, len(order))), firsts).astype(int)])
