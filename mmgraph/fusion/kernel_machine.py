@@ -27,13 +27,13 @@ class KernelMachine(KernelWeights):
 
     def _fit_machine(self, views, problem):
         """Fit the weights and the machine; returns what the machine saw of the rows."""
+        key = random.key(self.random_state)
         if self.rank is None:
             bank = self._find_weights(views, problem)
             inputs = self._balanced(bank.combine(self.kernel_weights_), views.present)
             found = support_vectors(inputs, problem)
             self.dual_coef_ = found.dual
         else:
-            key = random.key(self.random_state)
             rng = np.random.Generator(np.random.Philox(key=list(key)))
             sample = _sample(views, problem, max(2 * self.rank, SAMPLE), rng)
             bank = self._find_weights(views.take(sample), problem.take(sample))
