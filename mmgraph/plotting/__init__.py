@@ -14,6 +14,7 @@ from .correlation import (
 from .dropped_modalities import DroppedModalitiesDisplay
 from .generation import GenerationDisplay
 from .joint_space import JointSpaceDisplay
+from .kernel_weights import KernelWeightsDisplay
 from .receptive_fields import ReceptiveFieldsDisplay
 from .retrieval import RetrievalDisplay, SimilarityMatrixDisplay
 from .training import TrainingDisplay
@@ -24,6 +25,7 @@ __all__ = [
     "DroppedModalitiesDisplay",
     "GenerationDisplay",
     "JointSpaceDisplay",
+    "KernelWeightsDisplay",
     "ReceptiveFieldsDisplay",
     "RegularisationPathDisplay",
     "RetrievalDisplay",
