@@ -299,6 +299,20 @@ def test_bad_targets():
         mg.MKLRegressor().fit(X, Y[:-1])
 
 
+@pytest.mark.parametrize("kind", [mg.MKLClassifier, mg.MKLRegressor])
+def test_scores_beside_the_baselines(kind):
+    model = kind(solver="cardinality", solver_params={"k": 2}, modalities=MODALITIES)
+    scores = model.baseline_scores(X, Y, cv=3)
+    assert list(scores) == ["learnt", "mean", "single"]
+    np.testing.assert_allclose(scores["learnt"], cross_val_score(model, X, Y, cv=3))
+    equal = kind(solver="mean", modalities=MODALITIES)
+    np.testing.assert_allclose(scores["mean"], cross_val_score(equal, X, Y, cv=3))
+    one = kind(solver="single", modalities=MODALITIES).fit(X, Y)
+    assert sorted(one.kernel_weights_)[-2:] == [0, 1]
+    assert one.alignment_["learnt"] == pytest.approx(one.alignment_["best"])
+    assert not hasattr(model, "bank_")
+
+
 # Low rank ----------------------------------------------------------------------------------------
 
 

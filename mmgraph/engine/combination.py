@@ -161,6 +161,13 @@ def align(bank, problem):
     return Combination(_simplex(_ratio(np.maximum(alignments, 0), norms)), {})
 
 
+def single(bank, problem):
+    """The one kernel that is best aligned with the targets: a baseline too."""
+    return Combination(
+        1.0 * (np.arange(bank.n_kernels) == align(bank, problem).weights.argmax()), {}
+    )
+
+
 def alignf(bank, problem):
     """Weights of the combination whose centred alignment with the targets is the largest.
 
@@ -396,7 +403,7 @@ def bayes(bank, problem, *, tol=5e-3, max_iter=200, noise=0.1):
 
 SOLVERS: dict[str, Callable] = {
     solver.__name__: solver
-    for solver in (mean, align, alignf, simple, lp, easy, ridge, bayes, cardinality)
+    for solver in (mean, single, align, alignf, simple, lp, easy, ridge, bayes, cardinality)
 }
 
 

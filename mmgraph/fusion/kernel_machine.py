@@ -4,6 +4,8 @@ import numbers
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import check_cv, cross_val_score
 
 from ..backend import random
 from ..engine.combination import support_vectors
@@ -24,6 +26,32 @@ class KernelMachine(KernelWeights):
         super()._check_parameters()
         if self.rank is not None:
             require("rank", self.rank, "1", "inf", numbers.Integral)
+
+    def baseline_scores(self, X, y, cv=5):
+        """Cross-validated scores beside those of equal weights and of the best single kernel.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            NaN marks absent modalities.
+        y : array-like of shape (n_rows,)
+        cv : int, splitter or iterable of splits
+            As in :func:`sklearn.model_selection.cross_val_score`; all see the same folds.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_folds,)
+            Of the solver (``"learnt"``), of equal weights (``"mean"``) and of the kernel that is
+            best aligned with the targets of each fold's training rows (``"single"``). The estimator
+            itself is left as it is.
+        """
+        models = {"learnt": clone(self)}
+        for name in ("mean", "single"):
+            models[name] = clone(self).set_params(solver=name, solver_params=None)
+        if "probability" in self.get_params():
+            models = {name: model.set_params(probability=False) for name, model in models.items()}
+        folds = list(check_cv(cv, y, classifier=is_classifier(self)).split(X, y))
+        return {name: cross_val_score(model, X, y, cv=folds) for name, model in models.items()}
 
     def _fit_machine(self, views, problem):
         """Fit the weights and the machine; returns what the machine saw of the rows."""

@@ -31,8 +31,8 @@ kernels : "auto", list, or dict of str to list, default="auto"
     matrix: the modality is then one column that holds row numbers of it. Without a ``gamma``,
     radial kernels take the median heuristic. ``"auto"`` is five radial kernels a modality, from a
     quarter to four times that ``gamma``.
-solver : {"alignf", "align", "mean", "easy", "simple", "lp", "cardinality", "ridge", "bayes"}, \
-default="alignf"
+solver : {"alignf", "align", "mean", "single", "easy", "simple", "lp", "cardinality", "ridge", \
+"bayes"}, default="alignf"
     How the weights are found; see :doc:`/user_guide/mkl`.
 solver_params : dict, default=None
     Settings of the solver, such as ``{"p": 1.5}`` of ``"lp"`` or ``{"k": 3}`` of
