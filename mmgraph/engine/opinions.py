@@ -33,7 +33,8 @@ __all__ = [
     "precision_weights",
 ]
 
-RIDGE = 0.01  # how strongly weights are drawn to where they start, in rows
+# How strongly weights, and temperatures, are drawn to where they start: in rows.
+RIDGE, SCALE_RIDGE = 1.0, 0.01
 MAX_STEPS, TOLERANCE = 50, 1e-20
 MOST_PATTERNS = 64
 
@@ -110,7 +111,7 @@ def precision_weights(present, error, spread):
 # Learning weights --------------------------------------------------------------------------------
 
 
-def fit_class_weights(opinions, codes, row_weights, prior, start):
+def fit_class_weights(opinions, codes, row_weights, prior, start, ridge=RIDGE):
     """Weights of a pool that make the true classes most probable: convex, by Newton's method.
 
     Parameters
@@ -124,6 +125,8 @@ def fit_class_weights(opinions, codes, row_weights, prior, start):
         Log-probabilities.
     start : array of shape (n_opinions,)
         Weights to which the result is drawn a little, so that few rows cannot send it far.
+    ridge : float
+        How much, in rows.
 
     Returns
     -------
@@ -132,7 +135,7 @@ def fit_class_weights(opinions, codes, row_weights, prior, start):
     """
     offset = opinions - prior
     true = np.take_along_axis(offset, codes[:, None, None], axis=2)[:, :, 0]
-    ridge = RIDGE * _mean_square(offset, row_weights)
+    ridge = ridge * _mean_square(offset, row_weights)
     shape = len(offset), offset.shape[2]
     flat = np.ascontiguousarray(offset.transpose(1, 0, 2)).reshape(offset.shape[1], -1)
 
@@ -190,7 +193,9 @@ def fit_scale(scores, codes, row_weights):
     """
     flat = np.zeros(scores.shape[1])
     centred = scores - scores.mean(axis=1, keepdims=True)
-    return float(fit_class_weights(centred[:, None], codes, row_weights, flat, np.ones(1))[0])
+    start = np.ones(1)
+    found = fit_class_weights(centred[:, None], codes, row_weights, flat, start, SCALE_RIDGE)
+    return float(found[0])
 
 
 def fit_number_weights(opinions, y, row_weights, prior, start):
