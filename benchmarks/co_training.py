@@ -50,7 +50,14 @@ def run(labels, seed):
 
 def table(results):
     """Mean ± standard deviation over the seeds, and the difference to co-training."""
-    lines = [".. list-table::", "   :header-rows: 1", "", "   * - labels", "     - method"]
+    lines = [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - labels",
+        "     - seeds",
+        "     - method",
+    ]
     lines += [
         "     - accuracy",
         "     - CoTraining's lead ± its standard error",
@@ -63,7 +70,7 @@ def table(results):
                 continue
             values = np.array([found[method] for found in runs])
             lead = own - values
-            lines += [f"   * - {labels}", f"     - {method}"]
+            lines += [f"   * - {labels}", f"     - {len(runs)}", f"     - {method}"]
             lines.append(f"     - {values.mean():.3f} ± {values.std():.3f}")
             error = lead.std(ddof=1) / np.sqrt(len(lead)) if len(lead) > 1 else np.nan
             same = method == "CoTraining"
