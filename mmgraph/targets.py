@@ -175,7 +175,7 @@ def check_labels(estimator, y, row_weights):
     classes, codes = np.unique(y[used], return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"y has one class only, {classes[0]!r}, but a classifier needs two or more."
+            f"y has one class only, {classes.tolist()[0]!r}, but a classifier needs two or more."
         )
     prior = np.bincount(codes, row_weights[used])
     every = np.zeros(len(y), int)
