@@ -84,6 +84,19 @@ def over_rows(loop, by_row, *shared, n_entries):
             future.result()
 
 
+def in_parallel(call, items):
+    """Call a function that releases the GIL on each item, over threads; the results in order.
+
+    Products inside take one BLAS thread each.
+    """
+    items = list(items)
+    workers = min(len(items), n_threads())
+    if workers <= 1:
+        return [call(item) for item in items]
+    with _libraries().limit(limits=1, user_api="blas"):
+        return list(_pool(os.getpid(), workers + 1).map(call, items))
+
+
 @cache
 def _pool(pid, size):
     """Return the pool of this process: a forked child never sees its parent's threads."""

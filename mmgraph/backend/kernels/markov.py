@@ -1,0 +1,481 @@
+"""Recursions over the frames of sequences: the scalar functions and the CPU loops.
+
+Frames of all sequences stand one after another; ``offsets`` says where each sequence starts, and
+where the last one ends. A transition is an operand that distributions are carried over with:
+
+- dense, a C-ordered matrix whose entry (i, j) is what state j gets from state i;
+- arcs, a tuple (pointers, indices, values): what state j gets is the sum over p from pointers[j] to
+  pointers[j + 1] of values[p] times the entry indices[p].
+
+The operand of the other direction is the transposed one. Probabilities are scaled, not logarithms:
+each frame's likelihoods are divided by the largest one, or where that leaves nothing of the states
+that can be reached, by the largest of theirs. What is less than `smallest` of its frame is taken
+for zero, which keeps every quantity finite in both directions.
+"""
+
+import math
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+_f32, _f64, _i32, _i64 = np.float32, np.float64, np.int32, np.int64
+
+_scalar = njit(inline="always", error_model="numpy")
+_EXACT = {"contract", "nsz", "nnan"}  # exponentials round by adding and subtracting a number
+_loop = njit(cache=True, nogil=True, error_model="numpy", fastmath=_EXACT | {"reassoc"})
+_exponential_loop = njit(cache=True, nogil=True, error_model="numpy", fastmath=_EXACT)
+
+
+# --- public functions -----------------------------------------------------------------------------
+
+
+def forward(log_likelihood, offsets, start, transition, scaled, filtered, log_scale):
+    """Filter: the distribution of the state of each frame given the frames up to it.
+
+    Parameters
+    ----------
+    log_likelihood : ndarray of shape (n_frames, n_states), float32 or float64
+        Of each frame under each state; without NaN or inf, -inf where it is impossible.
+    offsets : ndarray of int64, shape (n_sequences + 1,)
+    start : ndarray of shape (n_states,)
+        Distribution of the first state of each sequence.
+    transition : ndarray or tuple of ndarray
+        Operand that carries forward.
+    scaled : ndarray of shape (n_frames, n_states)
+        Written to: what turns the prediction of a frame's state into its filtered distribution.
+    filtered : ndarray of shape (n_frames, n_states)
+        Written to.
+    log_scale : ndarray of float64, shape (n_frames,)
+        Written to: log-density of each frame given those before it in its sequence. -inf where the
+        frame is impossible; it is then passed over as if it had not been observed.
+    """
+    peaks = np.empty(len(log_scale))
+    _relative(log_likelihood, scaled, peaks)
+    _forward(
+        log_likelihood,
+        offsets,
+        start,
+        transition,
+        scaled,
+        filtered,
+        peaks,
+        log_scale,
+        *_smallest(log_likelihood.dtype),
+    )
+    np.log(log_scale, out=log_scale)
+    log_scale += peaks
+
+
+def backward(scaled, filtered, offsets, transition, last, posterior):
+    """Smooth: the distribution of the state of each frame given its whole sequence.
+
+    Parameters
+    ----------
+    scaled, filtered : ndarray of shape (n_frames, n_states)
+        From :func:`forward`. `scaled` is overwritten by what the transitions into a frame are
+        weighted with: the expected number of transitions from i to j into frame t is
+        filtered[t - 1, i] transition[i, j] scaled[t, j].
+    offsets : ndarray of int64, shape (n_sequences + 1,)
+    transition : ndarray or tuple of ndarray
+        Operand that carries backward.
+    last : ndarray of shape (n_states,)
+        What the frames after the last one say about its state (ones: there are none). Overwritten
+        by what the frames from the first one on say about the state before it.
+    posterior : ndarray of shape (n_frames, n_states)
+        Written to.
+    """
+    _backward(scaled, filtered, offsets, transition, last, posterior)
+
+
+def best_path(log_likelihood, offsets, log_start, log_transition, path):
+    """Find the most probable states of each sequence (Viterbi).
+
+    Parameters
+    ----------
+    log_likelihood : ndarray of shape (n_frames, n_states)
+    offsets : ndarray of int64, shape (n_sequences + 1,)
+    log_start : ndarray of shape (n_states,)
+    log_transition : ndarray or tuple of ndarray
+        Logarithm of the operand that carries backward if dense, forward if arcs: in either, what
+        enters a state stands in one row.
+    path : ndarray of int32, shape (n_frames,)
+        Written to. Of equally good states the first.
+
+    Returns
+    -------
+    ndarray of shape (n_sequences,), float64
+        Log-probability of each sequence and its path. -inf where it is impossible, and then the
+        path says nothing.
+    """
+    origin = np.empty(log_likelihood.shape, np.int32)
+    best = np.empty(len(offsets) - 1)
+    _best_path(log_likelihood, offsets, log_start, log_transition, origin, path, best)
+    return best
+
+
+def draw_paths(filtered, offsets, transition, uniforms, paths):
+    """Draw the states of each sequence from their distribution given it.
+
+    Parameters
+    ----------
+    filtered : ndarray of shape (n_frames, n_states)
+        From :func:`forward`.
+    offsets : ndarray of int64, shape (n_sequences + 1,)
+    transition : ndarray or tuple of ndarray
+        Operand as in :func:`best_path`, of probabilities.
+    uniforms : ndarray of shape (n_draws, n_frames)
+    paths : ndarray of int32, shape (n_draws, n_frames)
+        Written to.
+    """
+    _draw_paths(filtered, offsets, transition, uniforms, paths)
+
+
+def count_arcs(filtered, scaled, sources, targets, counts):
+    """Add to `counts` the sum over t of filtered[t - 1, source] scaled[t, target], for each arc.
+
+    Parameters
+    ----------
+    filtered, scaled : ndarray of shape (n_frames, n_states)
+        After :func:`backward`; rows of `scaled` that start a sequence are zero.
+    sources, targets : ndarray of int64, shape (n_arcs,)
+    counts : ndarray of float64, shape (n_arcs,)
+    """
+    _count_arcs(filtered, scaled, sources, targets, counts)
+
+
+def mix(log_components, log_likelihood, n_mix):
+    """Log-sum-exp over groups of `n_mix` columns; the columns become shares of their group.
+
+    Parameters
+    ----------
+    log_components : ndarray of shape (n_frames, n_states * n_mix)
+        Overwritten by each component's share of its state's likelihood.
+    log_likelihood : ndarray of shape (n_frames, n_states)
+        Written to.
+    n_mix : int
+    """
+    _mix(log_components, log_likelihood, n_mix)
+
+
+def _smallest(dtype):
+    """Share below which a state is taken for dead, and likelihood below which to look again."""
+    real = np.dtype(dtype).type
+    return (real(1e-200), real(1e-100)) if dtype == np.float64 else (real(1e-24), real(1e-10))
+
+
+# --- scalar functions -----------------------------------------------------------------------------
+
+
+@_scalar
+def exponential32(x):
+    """Return exp(x) for x <= 0, 0 below -87; relative error below 2e-7."""
+    y = x if x > _f32(-87.0) else _f32(-87.0)
+    t = _f32(y * _f32(1.44269504) + _f32(12582912.0))  # the integer is in the low bits
+    n = _f32(t - _f32(12582912.0))
+    r = _f32(_f32(y - n * _f32(0.693359375)) - n * _f32(-2.12194440e-4))
+    p = _f32(_f32(1.0 / 5040.0) * r + _f32(1.0 / 720.0))
+    p = _f32(p * r + _f32(1.0 / 120.0))
+    p = _f32(p * r + _f32(1.0 / 24.0))
+    p = _f32(p * r + _f32(1.0 / 6.0))
+    p = _f32(p * r + _f32(0.5))
+    p = _f32(p * r + _f32(1.0))
+    p = _f32(p * r + _f32(1.0))
+    scale = _i32(_i32(_f32(t).view(_i32) + _i32(127)) << _i32(23)).view(_f32)
+    return _f32(p * scale) if x > _f32(-87.0) else _f32(0.0)
+
+
+@_scalar
+def exponential64(x):
+    """Return exp(x) for x <= 0, 0 below -708; relative error below 1e-15."""
+    y = x if x > -708.0 else -708.0
+    t = y * 1.4426950408889634 + 6755399441055744.0  # the integer is in the low bits
+    n = t - 6755399441055744.0
+    r = (y - n * 6.93145751953125e-1) - n * 1.42860682030941723212e-6
+    p = 1.0 / 6227020800.0 * r + 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    scale = _i64(_i64(_f64(t).view(_i64) + _i64(1023)) << _i64(52)).view(_f64)
+    return p * scale if x > -708.0 else 0.0
+
+
+def _exponential(x):
+    """Stand for exponential32 or exponential64, by the dtype of x."""
+
+
+@overload(_exponential, inline="always")
+def _choose_exponential(x):
+    return (lambda x: exponential32(x)) if x == types.float32 else (lambda x: exponential64(x))
+
+
+# --- one step, over a dense matrix or arcs --------------------------------------------------------
+
+
+def _carry(v, transition, out):
+    """Carry a vector over a transition."""
+
+
+@overload(_carry)
+def _choose_carry(v, transition, out):
+    return _carry_arcs if isinstance(transition, types.BaseTuple) else _carry_dense
+
+
+def _carry_dense(v, transition, out):
+    n = len(v)
+    quads = n - n % 4
+    for j in range(n):
+        out[j] = 0
+    for i in range(0, quads, 4):  # four rows at a time, for `out` is read and written each time
+        a, b, c, d = v[i], v[i + 1], v[i + 2], v[i + 3]
+        r0, r1, r2, r3 = transition[i], transition[i + 1], transition[i + 2], transition[i + 3]
+        for j in range(n):
+            out[j] += (a * r0[j] + b * r1[j]) + (c * r2[j] + d * r3[j])
+    for i in range(quads, n):
+        for j in range(n):
+            out[j] += v[i] * transition[i, j]
+
+
+def _carry_arcs(v, transition, out):
+    pointers, indices, values = transition
+    for j in range(len(v)):
+        total = values[0] * 0
+        for p in range(pointers[j], pointers[j + 1]):
+            total += values[p] * v[indices[p]]
+        out[j] = total
+
+
+def _enter(v, log_transition, out, origin):
+    """For each state the best sum of an entry of `v` and a transition into it, and whence."""
+
+
+@overload(_enter)
+def _choose_enter(v, log_transition, out, origin):
+    return _enter_arcs if isinstance(log_transition, types.BaseTuple) else _enter_dense
+
+
+def _enter_dense(v, log_transition, out, origin):
+    for j in range(len(v)):
+        row, best, where = log_transition[j], v[0] + log_transition[j, 0], 0
+        for i in range(1, len(v)):
+            value = v[i] + row[i]
+            if value > best:
+                best, where = value, i
+        out[j], origin[j] = best, where
+
+
+def _enter_arcs(v, log_transition, out, origin):
+    pointers, indices, values = log_transition
+    for j in range(len(v)):
+        best, where = v.dtype.type(-np.inf), 0
+        for p in range(pointers[j], pointers[j + 1]):
+            value = v[indices[p]] + values[p]
+            if value > best:
+                best, where = value, indices[p]
+        out[j], origin[j] = best, where
+
+
+def _weigh(v, transition, state, out):
+    """Entries of `v` times the transitions from them into a state."""
+
+
+@overload(_weigh)
+def _choose_weigh(v, transition, state, out):
+    return _weigh_arcs if isinstance(transition, types.BaseTuple) else _weigh_dense
+
+
+def _weigh_dense(v, transition, state, out):
+    for i in range(len(v)):
+        out[i] = v[i] * transition[state, i]
+
+
+def _weigh_arcs(v, transition, state, out):
+    pointers, indices, values = transition
+    for i in range(len(v)):
+        out[i] = 0
+    for p in range(pointers[state], pointers[state + 1]):
+        out[indices[p]] += v[indices[p]] * values[p]
+
+
+@_loop
+def _pick(weights, uniform):
+    """First index of weight above 0 whose cumulative weight exceeds a share of the total."""
+    total = 0.0
+    for i in range(len(weights)):
+        total += weights[i]
+    target, reached, found = uniform * total, 0.0, 0
+    for i in range(len(weights)):
+        if weights[i] > 0:
+            found = i
+            reached += weights[i]
+            if reached > target:
+                break
+    return found
+
+
+# --- the CPU loops --------------------------------------------------------------------------------
+
+
+@_exponential_loop
+def _relative(log_likelihood, scaled, peaks):
+    """Likelihoods relative to the largest of each frame, and that one's logarithm."""
+    for t in range(len(peaks)):
+        row, b = log_likelihood[t], scaled[t]
+        peak = row[0]
+        for j in range(len(row)):
+            peak = row[j] if row[j] > peak else peak
+        peaks[t] = peak
+        if peak > -np.inf:
+            for j in range(len(row)):
+                b[j] = _exponential(row[j] - peak)
+        else:
+            for j in range(len(row)):
+                b[j] = 0
+
+
+@_loop
+def _forward(
+    log_likelihood, offsets, start, transition, scaled, filtered, peaks, totals, smallest, doubtful
+):
+    n_states = len(start)
+    zero, one = smallest * 0, smallest / smallest
+    predicted = start.copy()
+    for s in range(len(offsets) - 1):
+        rate = one
+        for t in range(offsets[s], offsets[s + 1]):
+            # The last frame is scaled only after it has been carried on: the carry need not wait.
+            if t == offsets[s]:
+                predicted[:] = start
+            else:
+                _carry(filtered[t - 1], transition, predicted)
+            b, a = scaled[t], filtered[t]
+            total = zero
+            for j in range(n_states):
+                predicted[j] *= rate
+                a[j] = predicted[j] * b[j]
+                total += a[j]
+            if not total > doubtful:
+                peaks[t] = _rescue(log_likelihood[t], predicted, smallest, b)
+                total = zero
+                for j in range(n_states):
+                    a[j] = predicted[j] * b[j]
+                    total += a[j]
+            totals[t] = total
+            rate = one / total
+    for t in range(len(totals)):
+        rate, b, a = one / totals[t], scaled[t], filtered[t]
+        for j in range(n_states):
+            share, gain = a[j] * rate, b[j] * rate
+            a[j] = share if share > smallest else zero
+            b[j] = gain if share > smallest else zero
+
+
+@_exponential_loop
+def _rescue(row, predicted, smallest, b):
+    """Likelihoods relative to the largest of the states that can be reached, and its logarithm.
+
+    All are one where none of these states can have brought the frame about.
+    """
+    peak = row[0] - np.inf
+    for j in range(len(row)):
+        if predicted[j] > smallest and row[j] > peak:
+            peak = row[j]
+    for j in range(len(row)):
+        if not peak > -np.inf:
+            b[j] = 1
+        elif predicted[j] > smallest:
+            b[j] = _exponential(row[j] - peak)
+        else:
+            b[j] = 0
+    return peak
+
+
+@_loop
+def _backward(scaled, filtered, offsets, transition, last, posterior):
+    n_states = len(last)
+    beta, end = last.copy(), last.copy()
+    for s in range(len(offsets) - 1):
+        beta[:] = end
+        for t in range(offsets[s + 1] - 1, offsets[s] - 1, -1):
+            a, u, g = filtered[t], scaled[t], posterior[t]
+            for j in range(n_states):
+                g[j] = a[j] * beta[j]
+                u[j] = u[j] * beta[j]
+            _carry(u, transition, beta)
+    last[:] = beta
+
+
+@_loop
+def _best_path(log_likelihood, offsets, log_start, log_transition, origin, path, best):
+    n_states = len(log_start)
+    value, entered = log_start.copy(), log_start.copy()
+    for s in range(len(offsets) - 1):
+        first, end = offsets[s], offsets[s + 1]
+        for j in range(n_states):
+            value[j] = log_start[j] + log_likelihood[first, j]
+        for t in range(first + 1, end):
+            _enter(value, log_transition, entered, origin[t])
+            row = log_likelihood[t]
+            for j in range(n_states):
+                value[j] = entered[j] + row[j]
+        state = 0
+        for j in range(1, n_states):
+            if value[j] > value[state]:
+                state = j
+        best[s] = value[state]
+        for t in range(end - 1, first - 1, -1):
+            path[t] = state
+            state = origin[t, state]
+
+
+@_loop
+def _draw_paths(filtered, offsets, transition, uniforms, paths):
+    weights = np.empty(filtered.shape[1], filtered.dtype)
+    for d in range(len(paths)):
+        for s in range(len(offsets) - 1):
+            last = offsets[s + 1] - 1
+            state = _pick(filtered[last], uniforms[d, last])
+            paths[d, last] = state
+            for t in range(last - 1, offsets[s] - 1, -1):
+                _weigh(filtered[t], transition, state, weights)
+                state = _pick(weights, uniforms[d, t])
+                paths[d, t] = state
+
+
+@_loop
+def _count_arcs(filtered, scaled, sources, targets, counts):
+    for t in range(1, len(scaled)):
+        a, u = filtered[t - 1], scaled[t]
+        for k in range(len(sources)):
+            counts[k] += a[sources[k]] * u[targets[k]]
+
+
+@_exponential_loop
+def _mix(log_components, log_likelihood, n_mix):
+    n_states = log_likelihood.shape[1]
+    for t in range(len(log_components)):
+        row = log_components[t]
+        for k in range(n_states):
+            group = row[k * n_mix : (k + 1) * n_mix]
+            largest = group[0]
+            for m in range(n_mix):
+                largest = group[m] if group[m] > largest else largest
+            total = group[0] * 0
+            if largest > -np.inf:
+                for m in range(n_mix):
+                    group[m] = _exponential(group[m] - largest)
+                    total += group[m]
+                log_likelihood[t, k] = math.log(total) + largest
+                for m in range(n_mix):
+                    group[m] /= total
+            else:
+                log_likelihood[t, k] = largest

@@ -1,0 +1,716 @@
+"""Hidden Markov models: one engine over any state space, transition and streams.
+
+A model is the distribution of the first state, a transition and streams. Each stream has an
+emission family with states of its own; ``states`` says which of them a state of the chain is in, so chains
+whose state is a pair (coupled, factorial), or whose states share an emission (tied), are this same
+model with another transition and another map. All computation is on scaled probabilities. Sequences
+of any lengths stand one after another in the arrays, without padding, and are taken a block at a
+time: the memory that is needed is that of a block.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backend import kernels
+from ..backend.kernels.threads import in_parallel
+from ..backend.random import derive
+from .emissions import Prior
+
+__all__ = [
+    "Arcs",
+    "Counts",
+    "Data",
+    "Dense",
+    "Epoch",
+    "Model",
+    "Priors",
+    "Stream",
+    "best_paths",
+    "draw_states",
+    "expect",
+    "log_densities",
+    "maximise",
+    "posteriors",
+    "train",
+    "transition",
+]
+
+BLOCK = 1 << 11  # frames that are worth a pass of Python
+PARTS = 8  # sums of statistics, whatever the number of threads
+LEAST = 64  # frames of a piece, at least
+LARGEST = 1 << 22  # entries (frames times states) of a block, beyond which its filter is not kept
+
+
+class Dense(NamedTuple):
+    """A transition between any two states.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (n_states, n_states)
+        Probability of the column's state after the row's.
+    """
+
+    matrix: np.ndarray
+
+    def operands(self, dtype):
+        """What the kernels carry forward and backward with, and what says who enters a state."""
+        back = np.ascontiguousarray(self.matrix.T, dtype)
+        return np.ascontiguousarray(self.matrix, dtype), back, back
+
+    def carry(self, distribution):
+        """Distribution of the next state."""
+        return (distribution @ self.matrix).astype(distribution.dtype)
+
+    def count(self, filtered, scaled):
+        """Expected transitions, without the factor that is the transition itself."""
+        return (filtered[:-1].T @ scaled[1:]).astype(np.float64)
+
+    def no_counts(self):
+        """Zeros, to add counts to."""
+        return np.zeros_like(self.matrix)
+
+    def tally(self, path, inner):
+        """Transitions in a path; `inner` names the frames that have one before them."""
+        counts = self.no_counts()
+        np.add.at(counts, (path[inner - 1], path[inner]), 1.0)
+        return counts
+
+    def expected(self, counts):
+        """Expected transitions from the sum of :meth:`count`."""
+        return counts * self.matrix
+
+    def maximise(self, counts, pseudo):
+        """The most probable transition given expected ones."""
+        counts = np.where(self.matrix > 0, counts + pseudo, 0.0)
+        total = counts.sum(axis=1, keepdims=True)
+        return Dense(np.where(total > 0, counts / np.where(total > 0, total, 1), self.matrix))
+
+    def log_prior(self, pseudo):
+        """Log-density of the probabilities, up to a constant."""
+        return _log_prior(self.matrix, pseudo)
+
+
+class Arcs(NamedTuple):
+    """A transition with few arcs, such as that of a left-right model.
+
+    Attributes
+    ----------
+    n_states : int
+    sources, targets : ndarray of int64, shape (n_arcs,)
+        Sorted by source, then by target.
+    values : ndarray of shape (n_arcs,)
+        Probability of each arc.
+    """
+
+    n_states: int
+    sources: np.ndarray
+    targets: np.ndarray
+    values: np.ndarray
+
+    @property
+    def matrix(self):
+        """The same as a matrix of shape (n_states, n_states)."""
+        dense = np.zeros((self.n_states, self.n_states))
+        dense[self.sources, self.targets] = self.values
+        return dense
+
+    def operands(self, dtype):
+        """What the kernels carry forward and backward with, and what says who enters a state."""
+        values = self.values.astype(dtype)
+        order = np.lexsort((self.sources, self.targets))
+        enter = (
+            np.searchsorted(self.targets[order], np.arange(self.n_states + 1)),
+            self.sources[order],
+            values[order],
+        )
+        leave = (
+            np.searchsorted(self.sources, np.arange(self.n_states + 1)),
+            self.targets,
+            values,
+        )
+        return enter, leave, enter
+
+    def carry(self, distribution):
+        """Distribution of the next state."""
+        sent = distribution[self.sources] * self.values
+        return np.bincount(self.targets, sent, self.n_states).astype(distribution.dtype)
+
+    def count(self, filtered, scaled):
+        """Expected transitions, without the factor that is the transition itself."""
+        counts = self.no_counts()
+        kernel = kernels.of(filtered, "markov")
+        kernel.count_arcs(filtered, scaled, self.sources, self.targets, counts)
+        return counts
+
+    def no_counts(self):
+        """Zeros, to add counts to."""
+        return np.zeros(len(self.values))
+
+    def tally(self, path, inner):
+        """Transitions in a path; `inner` names the frames that have one before them."""
+        pairs = path[inner - 1].astype(np.int64) * self.n_states + path[inner]
+        arcs = self.sources * self.n_states + self.targets
+        found = np.searchsorted(arcs, pairs)
+        return np.bincount(found, minlength=len(arcs)).astype(float)
+
+    def expected(self, counts):
+        """Expected transitions from the sum of :meth:`count`."""
+        return counts * self.values
+
+    def maximise(self, counts, pseudo):
+        """The most probable transition given expected ones."""
+        counts = counts + pseudo
+        total = np.bincount(self.sources, counts, self.n_states)[self.sources]
+        values = np.where(total > 0, counts / np.where(total > 0, total, 1), self.values)
+        return self._replace(values=values)
+
+    def log_prior(self, pseudo):
+        """Log-density of the probabilities, up to a constant."""
+        return _log_prior(self.values, pseudo)
+
+
+class Stream(NamedTuple):
+    """What the states emit in one stream.
+
+    Attributes
+    ----------
+    emission : object of :mod:`mmgraph.engine.emissions`
+    states : ndarray of int or None
+        For each state of the chain the state of the emission. None: the same.
+    weight : float
+        Exponent of the likelihood. 0 leaves the stream out.
+    """
+
+    emission: object
+    states: np.ndarray | None = None
+    weight: float = 1.0
+
+
+class Model(NamedTuple):
+    """A hidden Markov model.
+
+    Attributes
+    ----------
+    start : ndarray of shape (n_states,)
+        Distribution of the first state of a sequence.
+    transition : Dense or Arcs
+    streams : tuple of Stream
+    """
+
+    start: np.ndarray
+    transition: Dense | Arcs
+    streams: tuple
+
+    @property
+    def n_states(self):
+        """Number of states of the chain."""
+        return len(self.start)
+
+
+class Data(NamedTuple):
+    """Sequences, one after another.
+
+    Attributes
+    ----------
+    features : tuple of ndarray of shape (n_frames, n_features)
+        Of each stream, by its emission; all of one floating type, that of the computation.
+    offsets : ndarray of int64, shape (n_sequences + 1,)
+        First frame of each sequence, and the number of frames.
+    known : ndarray of int, shape (n_frames,), or None
+        State of each frame where it is known, else -1.
+    """
+
+    features: tuple
+    offsets: np.ndarray
+    known: np.ndarray | None = None
+
+    @property
+    def n_frames(self):
+        """Number of frames of all sequences."""
+        return int(self.offsets[-1])
+
+    @property
+    def dtype(self):
+        """Floating type of the computation."""
+        return self.features[0].dtype
+
+
+class Counts(NamedTuple):
+    """Expected statistics of sequences under a model. They add up over sequences.
+
+    Attributes
+    ----------
+    log_likelihood : float
+    start : ndarray of shape (n_states,)
+    transition : ndarray
+        By arc, or as a matrix.
+    emissions : tuple of tuple of ndarray
+        By stream.
+    """
+
+    log_likelihood: float
+    start: np.ndarray
+    transition: np.ndarray
+    emissions: tuple
+
+    def merge(self, other):
+        """Those of both sets of sequences."""
+        pairs = zip(self.emissions, other.emissions, strict=True)
+        return Counts(
+            self.log_likelihood + other.log_likelihood,
+            self.start + other.start,
+            self.transition + other.transition,
+            tuple(tuple(a + b for a, b in zip(*pair, strict=True)) for pair in pairs),
+        )
+
+
+class Priors(NamedTuple):
+    """What parameters are drawn to.
+
+    Attributes
+    ----------
+    start, transition : float
+        Pseudo-counts of each state, and of each arc that the topology has.
+    emission : Prior
+    """
+
+    start: float = 0.0
+    transition: float = 0.0
+    emission: Prior = Prior()
+
+
+class Epoch(NamedTuple):
+    """What an iteration came to.
+
+    Attributes
+    ----------
+    model : Model
+    metrics : dict of str to float
+    """
+
+    model: Model
+    metrics: dict
+
+
+def transition(matrix):
+    """A transition from its matrix: as arcs where these are few."""
+    sources, targets = np.nonzero(matrix)
+    if len(sources) * 4 <= matrix.size:
+        return Arcs(len(matrix), sources, targets, matrix[sources, targets].astype(float))
+    return Dense(np.array(matrix, float))
+
+
+# Inference ---------------------------------------------------------------------------------------
+
+
+def log_densities(model, data):
+    """Log-density of each frame given those before it in its sequence.
+
+    Parameters
+    ----------
+    model : Model
+    data : Data
+
+    Returns
+    -------
+    ndarray of shape (n_frames,), float64
+        Their sum over a sequence is its log-likelihood. -inf where a frame is impossible; those
+        after it are given those before it.
+    """
+    found = np.empty(data.n_frames)
+    chain = _Chain(model, data.dtype)
+
+    def one(block):
+        for rows, log_scale in _filtered(chain, data, block):
+            found[rows] = log_scale
+
+    in_parallel(one, _blocks(data.offsets))
+    return found
+
+
+def posteriors(model, data):
+    """Distribution of the state of each frame given its sequence.
+
+    Parameters
+    ----------
+    model : Model
+    data : Data
+
+    Returns
+    -------
+    ndarray of shape (n_frames, n_states)
+    """
+    found = np.empty((data.n_frames, model.n_states), data.dtype)
+    chain = _Chain(model, data.dtype)
+
+    def one(block):
+        for piece in _smoothed(chain, data, block):
+            found[piece.rows] = piece.posterior
+
+    in_parallel(one, _blocks(data.offsets))
+    found /= found.sum(axis=1, keepdims=True)
+    return found
+
+
+def best_paths(model, data):
+    """Most probable states of each sequence.
+
+    Parameters
+    ----------
+    model : Model
+    data : Data
+
+    Returns
+    -------
+    path : ndarray of int32, shape (n_frames,)
+    log_probability : ndarray of shape (n_sequences,)
+        Of each sequence together with its path.
+    """
+    path = np.empty(data.n_frames, np.int32)
+    best = np.empty(len(data.offsets) - 1)
+    chain = _Chain(model, data.dtype)
+
+    def one(block):
+        rows, offsets = block.rows, block.offsets
+        likelihood, _ = chain.likelihood(data, rows)
+        best[block.sequences] = chain.kernel.best_path(
+            likelihood, offsets, chain.log_start, chain.log_enter, path[rows]
+        )
+
+    in_parallel(one, _blocks(data.offsets))
+    return path, best
+
+
+def draw_states(model, data, n_draws, key):
+    """Draw the states of each sequence from their distribution given it.
+
+    Parameters
+    ----------
+    model : Model
+    data : Data
+    n_draws : int
+    key : Key
+
+    Returns
+    -------
+    ndarray of int32, shape (n_draws, n_frames)
+    """
+    paths = np.empty((n_draws, data.n_frames), np.int32)
+    chain = _Chain(model, data.dtype)
+
+    def one(block):
+        rows, offsets = block.rows, block.offsets
+        _, filtered, _ = chain.filter(chain.likelihood(data, rows)[0], offsets, chain.start)
+        ids = np.arange(rows.start, rows.stop, dtype=np.uint32)
+        uniforms = [chain.uniform(ids, 1, derive(key, d), 0, 0, np.float64) for d in range(n_draws)]
+        uniforms = np.stack(uniforms)[:, :, 0]
+        chain.kernel.draw_paths(filtered, offsets, chain.enter, uniforms, paths[:, rows])
+
+    in_parallel(one, _blocks(data.offsets))
+    return paths
+
+
+# Learning ----------------------------------------------------------------------------------------
+
+
+def expect(model, data, algorithm="em"):
+    """Expected statistics of sequences under a model.
+
+    Parameters
+    ----------
+    model : Model
+    data : Data
+    algorithm : {"em", "viterbi"}
+        Over all paths, or along the most probable one.
+
+    Returns
+    -------
+    Counts
+    """
+    chain = _Chain(model, data.dtype)
+    blocks = list(_blocks(data.offsets))
+    n_parts = max(1, min(PARTS, len(blocks), LARGEST // model.n_states**2))
+    cuts = [len(blocks) * i // n_parts for i in range(n_parts + 1)]
+    parts = [blocks[a:b] for a, b in pairwise(cuts)]
+    gather = _along_path if algorithm == "viterbi" else _over_paths
+
+    def one(part):
+        total = None
+        for block in part:
+            for counts in gather(chain, data, block):
+                total = counts if total is None else total.merge(counts)
+        return total
+
+    first, *rest = in_parallel(one, parts)
+    for part in rest:
+        first = first.merge(part)
+    if algorithm == "em":
+        first = first._replace(transition=model.transition.expected(first.transition))
+    return first
+
+
+def maximise(model, counts, priors):
+    """The most probable parameters given expected statistics.
+
+    Parameters
+    ----------
+    model : Model
+        Where nothing was counted, its parameters stay.
+    counts : Counts
+    priors : Priors
+
+    Returns
+    -------
+    Model
+    """
+    start = np.where(model.start > 0, counts.start + priors.start, 0.0)
+    streams = (
+        stream._replace(emission=stream.emission.maximise(statistics, priors.emission))
+        for stream, statistics in zip(model.streams, counts.emissions, strict=True)
+    )
+    return Model(
+        start / start.sum(),
+        model.transition.maximise(counts.transition, priors.transition),
+        tuple(streams),
+    )
+
+
+def log_prior(model, priors):
+    """Log-density of the parameters, up to a constant."""
+    own = _log_prior(model.start, priors.start) + model.transition.log_prior(priors.transition)
+    return own + sum(stream.emission.log_prior(priors.emission) for stream in model.streams)
+
+
+def train(model, data, priors, *, max_iter, tol, algorithm="em") -> Iterator[Epoch]:
+    """Learn by expectation and maximisation, or along the most probable paths.
+
+    Parameters
+    ----------
+    model : Model
+        Where to start.
+    data : Data
+    priors : Priors
+    max_iter : int
+    tol : float
+        Stop where the objective gains less than this a frame.
+    algorithm : {"em", "viterbi"}
+
+    Yields
+    ------
+    Epoch
+        Its ``log_likelihood`` and ``objective`` (with the log-prior) are those of the model before
+        the iteration, in nats a frame.
+
+    Raises
+    ------
+    ValueError
+        If sequences are impossible under the model.
+    """
+    before = -np.inf
+    for _ in range(max_iter):
+        counts = expect(model, data, algorithm)
+        if not np.isfinite(counts.log_likelihood):
+            raise ValueError(
+                "a sequence is impossible under the model: check the known states against the "
+                "topology, or give the probabilities a prior."
+            )
+        likelihood = counts.log_likelihood / data.n_frames
+        objective = likelihood + log_prior(model, priors) / data.n_frames
+        model = maximise(model, counts, priors)
+        yield Epoch(model, {"log_likelihood": likelihood, "objective": objective})
+        if objective - before < tol:
+            return
+        before = objective
+
+
+# Blocks ------------------------------------------------------------------------------------------
+
+
+class _Block(NamedTuple):
+    """Whole sequences that are worked on together."""
+
+    rows: slice
+    offsets: np.ndarray
+    sequences: slice
+
+
+def _blocks(offsets):
+    """Whole sequences next to each other, of about BLOCK frames together."""
+    first = 0
+    while first < len(offsets) - 1:
+        end = int(np.searchsorted(offsets, offsets[first] + BLOCK, side="right")) - 1
+        end = max(end, first + 1)
+        rows = slice(int(offsets[first]), int(offsets[end]))
+        yield _Block(rows, offsets[first : end + 1] - rows.start, slice(first, end))
+        first = end
+
+
+class _Piece(NamedTuple):
+    """Frames of a block that are worked on together: all of it, or a part of one long sequence."""
+
+    rows: slice
+    offsets: np.ndarray
+
+
+def _pieces(block, n_states):
+    n = int(block.offsets[-1])
+    if n * n_states <= LARGEST or len(block.offsets) > 2:
+        return [_Piece(block.rows, block.offsets)]
+    at_once = max(LEAST, min(LARGEST // n_states, int(np.sqrt(n))))
+    cuts = [*range(0, n, at_once), n]
+    start = block.rows.start
+    return [_Piece(slice(start + a, start + b), np.array([0, b - a])) for a, b in pairwise(cuts)]
+
+
+class _Smoothed(NamedTuple):
+    """What the frames of a piece have come to."""
+
+    rows: slice
+    log_scale: np.ndarray
+    posterior: np.ndarray
+    transition: np.ndarray
+    parts: list
+
+
+class _Chain:
+    """A model made ready for a pass over data in one floating type."""
+
+    def __init__(self, model, dtype):
+        self.model = model
+        self.dtype = dtype
+        self.start = model.start.astype(dtype)
+        self.kernel = kernels.of(self.start, "markov")
+        self.uniform = kernels.of(self.start).uniform
+        self.forward, self.backward, self.enter = model.transition.operands(dtype)
+
+    @property
+    def log_start(self):
+        with np.errstate(divide="ignore"):
+            return np.log(self.start)
+
+    @property
+    def log_enter(self):
+        with np.errstate(divide="ignore"):
+            if isinstance(self.enter, tuple):
+                return *self.enter[:2], np.log(self.enter[2])
+            return np.log(self.enter)
+
+    def likelihood(self, data, rows):
+        """Log-likelihood of frames under each state, and what the emissions keep of the work."""
+        total, kept = None, []
+        for stream, features in zip(self.model.streams, data.features, strict=True):
+            found, parts = stream.emission.evaluate(features[rows])
+            kept.append(parts)
+            if not stream.weight:
+                continue
+            if stream.weight != 1:
+                found *= found.dtype.type(stream.weight)
+            if stream.states is not None:
+                found = np.take(found, stream.states, axis=1)
+            if total is None:
+                total = found
+            else:
+                total += found
+        if total is None:
+            total = np.zeros((len(features[rows]), self.model.n_states), self.dtype)
+        if data.known is not None:
+            known = data.known[rows]
+            at = np.flatnonzero(known >= 0)
+            keep = total[at, known[at]]
+            total[at] = -np.inf
+            total[at, known[at]] = keep
+        return total, kept
+
+    def filter(self, likelihood, offsets, start):
+        """Scaled likelihoods, filtered distributions and log-densities of frames."""
+        scaled, filtered = np.empty_like(likelihood), np.empty_like(likelihood)
+        log_scale = np.empty(len(likelihood))
+        self.kernel.forward(likelihood, offsets, start, self.forward, scaled, filtered, log_scale)
+        return scaled, filtered, log_scale
+
+
+def _filtered(chain, data, block):
+    """Rows of the pieces of a block, and the log-densities of their frames."""
+    start = chain.start
+    for rows, offsets in _pieces(block, chain.model.n_states):
+        _, filtered, log_scale = chain.filter(chain.likelihood(data, rows)[0], offsets, start)
+        start = chain.model.transition.carry(filtered[-1])
+        yield rows, log_scale
+
+
+def _smoothed(chain, data, block):
+    """Smooth a block and count its transitions, a piece at a time from the last to the first.
+
+    A long sequence is filtered in pieces of which only the last distribution is kept, and each is
+    filtered again when its turn comes, so the memory grows with the root of its length.
+    """
+    pieces = _pieces(block, chain.model.n_states)
+    starts = [chain.start]
+    for rows, offsets in pieces[:-1]:
+        _, filtered, _ = chain.filter(chain.likelihood(data, rows)[0], offsets, starts[-1])
+        starts.append(chain.model.transition.carry(filtered[-1]))
+    last, after = np.ones_like(chain.start), None
+    for (rows, offsets), start in zip(reversed(pieces), reversed(starts), strict=True):
+        posterior, parts = chain.likelihood(data, rows)
+        scaled, filtered, log_scale = chain.filter(posterior, offsets, start)
+        chain.kernel.backward(scaled, filtered, offsets, chain.backward, last, posterior)
+        entered = scaled[0].copy()
+        scaled[offsets[:-1]] = 0
+        counts = chain.model.transition.count(filtered, scaled)
+        if after is not None:  # the transition into the piece that follows
+            pair = np.stack([filtered[-1], np.zeros_like(after)])
+            counts += chain.model.transition.count(pair, np.stack([np.zeros_like(after), after]))
+        after = entered
+        yield _Smoothed(rows, log_scale, posterior, counts, parts)
+
+
+def _over_paths(chain, data, block):
+    """Expected statistics of the pieces of a block."""
+    for piece in _smoothed(chain, data, block):
+        begins = _starts(block, piece.rows)
+        yield Counts(
+            float(piece.log_scale.sum()),
+            piece.posterior[begins].sum(axis=0, dtype=np.float64),
+            piece.transition,
+            _statistics(chain.model, data, piece.rows, piece.posterior, piece.parts),
+        )
+
+
+def _along_path(chain, data, block):
+    """Statistics of a block along its most probable paths."""
+    likelihood, parts = chain.likelihood(data, block.rows)
+    path = np.empty(len(likelihood), np.int32)
+    best = chain.kernel.best_path(likelihood, block.offsets, chain.log_start, chain.log_enter, path)
+    chosen = np.zeros_like(likelihood)
+    chosen[np.arange(len(path)), path] = 1
+    starts = block.offsets[:-1]
+    yield Counts(
+        float(best.sum()),
+        chosen[starts].sum(axis=0, dtype=np.float64),
+        chain.model.transition.tally(path, np.delete(np.arange(len(path)), starts)),
+        _statistics(chain.model, data, block.rows, chosen, parts),
+    )
+
+
+def _starts(block, rows):
+    """Frames of a piece, numbered from its first, at which a sequence starts."""
+    starts = block.offsets[:-1] + block.rows.start
+    return starts[(starts >= rows.start) & (starts < rows.stop)] - rows.start
+
+
+def _statistics(model, data, rows, posterior, parts):
+    """Statistics of the emissions of each stream."""
+    found = []
+    for stream, features, kept in zip(model.streams, data.features, parts, strict=True):
+        own = posterior
+        if stream.states is not None:
+            own = posterior @ np.eye(stream.states.max() + 1, dtype=posterior.dtype)[stream.states]
+        found.append(stream.emission.statistics(features[rows], own, kept))
+    return tuple(found)
+
+
+def _log_prior(p, pseudo):
+    return pseudo * float(np.log(p[p > 0]).sum()) if pseudo else 0.0

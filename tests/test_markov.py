@@ -1,0 +1,315 @@
+"""Recursions over sequences against the sum over every path, for each transition and block size."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+from mmgraph.backend.kernels import markov as kernels
+from mmgraph.backend.random import key
+from mmgraph.engine import markov
+from mmgraph.engine.emissions import Bernoulli, Categorical, Gaussian, Prior
+from mmgraph.engine.markov import Arcs, Data, Dense, Model, Priors, Stream
+
+LEFT_RIGHT = np.array([[0.6, 0.4, 0.0], [0.0, 0.7, 0.3], [0.0, 0.0, 1.0]])
+LENGTHS = [4, 1, 3]
+
+
+def ergodic(n_states, rng):
+    return rng.dirichlet(np.ones(n_states), n_states)
+
+
+def arcs(matrix):
+    sources, targets = np.nonzero(matrix)
+    return Arcs(len(matrix), sources, targets, matrix[sources, targets])
+
+
+def gaussian(rng, n_states=3, n_columns=2):
+    shape = n_states, n_columns
+    return Gaussian(rng.normal(size=shape), rng.gamma(3.0, 0.3, size=shape))
+
+
+def case(transition, *, dtype=np.float64, known=None, states=None, weight=1.0, lengths=LENGTHS):
+    """A model of two streams, and sequences in some frames of which a stream is absent."""
+    rng = np.random.default_rng(0)
+    offsets = np.cumsum([0, *lengths])
+    n = offsets[-1]
+    real, bits = gaussian(rng), Bernoulli(rng.uniform(0.1, 0.9, (3 if states is None else 2, 2)))
+    x, b = rng.normal(size=(n, 2)).astype(dtype), rng.integers(0, 2, (n, 2)).astype(dtype)
+    shown, seen = rng.random(n) < 0.7, rng.random(n) < 0.7
+    start = np.array([0.5, 0.3, 0.2])
+    model = Model(start, transition, (Stream(real), Stream(bits, states, weight)))
+    features = real.features(x, shown), bits.features(b, seen)
+    return model, Data(features, offsets, known)
+
+
+class Paths:
+    """Every path of each sequence, its log-probability together with the frames."""
+
+    def __init__(self, model, data):
+        with np.errstate(divide="ignore"):
+            log_start, log_a = np.log(model.start), np.log(model.transition.matrix)
+        total = 0.0
+        for stream, f in zip(model.streams, data.features, strict=True):
+            found = stream.emission.log_likelihood(f.astype(float))
+            total = total + stream.weight * (
+                found if stream.states is None else found[:, stream.states]
+            )
+        if data.known is not None:
+            for t, state in enumerate(data.known):
+                if state >= 0:
+                    total[t, np.arange(model.n_states) != state] = -np.inf
+        self.all = []
+        for a, b in itertools.pairwise(data.offsets):
+            paths = np.array(list(itertools.product(range(model.n_states), repeat=b - a)))
+            log_p = log_start[paths[:, 0]] + total[np.arange(a, b), paths].sum(axis=1)
+            log_p = log_p + log_a[paths[:, :-1], paths[:, 1:]].sum(axis=1)
+            self.all.append((paths, log_p))
+        self.n_states = model.n_states
+
+    def log_likelihood(self):
+        return np.array([logsumexp(log_p) for _, log_p in self.all])
+
+    def posteriors(self):
+        rows = []
+        for paths, log_p in self.all:
+            p = np.exp(log_p - logsumexp(log_p))
+            rows += [np.bincount(column, p, self.n_states) for column in paths.T]
+        return np.array(rows)
+
+    def transitions(self):
+        counts = np.zeros((self.n_states, self.n_states))
+        for paths, log_p in self.all:
+            p = np.exp(log_p - logsumexp(log_p))
+            for one, two in itertools.pairwise(paths.T):
+                np.add.at(counts, (one, two), p)
+        return counts
+
+    def best(self):
+        found = [(paths[log_p.argmax()], log_p.max()) for paths, log_p in self.all]
+        return np.concatenate([path for path, _ in found]), np.array([p for _, p in found])
+
+
+CASES = {
+    "dense": lambda **more: case(Dense(ergodic(3, np.random.default_rng(1))), **more),
+    "left-right": lambda **more: case(Dense(LEFT_RIGHT), **more),
+    "arcs": lambda **more: case(arcs(LEFT_RIGHT), **more),
+    "float32": lambda **more: case(arcs(LEFT_RIGHT), dtype=np.float32, **more),
+    "tied": lambda **more: case(Dense(LEFT_RIGHT), states=np.array([0, 1, 0]), **more),
+    "weighted": lambda **more: case(arcs(LEFT_RIGHT), weight=0.3, **more),
+    "left out": lambda **more: case(Dense(LEFT_RIGHT), weight=0.0, **more),
+    "known": lambda **more: case(
+        arcs(LEFT_RIGHT), known=np.array([-1, 0, -1, 1, -1, -1, -1, 2]), **more
+    ),
+}
+cases = pytest.mark.parametrize("name", CASES)
+SMALL = [(None, None), (1, 1), (3, 1)]  # frames a block, and entries a piece
+
+
+@pytest.fixture(params=SMALL, ids=["whole", "pieces of one sequence", "some sequences"])
+def sizes(request, monkeypatch):
+    """Blocks of the usual size, and so small that each sequence is cut in pieces."""
+    block, largest = request.param
+    if block is not None:
+        monkeypatch.setattr(markov, "BLOCK", block)
+        monkeypatch.setattr(markov, "LARGEST", largest)
+        monkeypatch.setattr(markov, "LEAST", 2)
+
+
+def tolerance(data):
+    return (
+        {"rtol": 1e-10, "atol": 1e-12} if data.dtype == np.float64 else {"rtol": 3e-6, "atol": 3e-6}
+    )
+
+
+@cases
+def test_log_densities(name, sizes):
+    model, data = CASES[name]()
+    found = markov.log_densities(model, data)
+    by_sequence = np.add.reduceat(found, data.offsets[:-1])
+    np.testing.assert_allclose(by_sequence, Paths(model, data).log_likelihood(), **tolerance(data))
+
+
+def test_log_densities_are_given_the_frames_before():
+    model, data = CASES["dense"](lengths=[6])
+    found = markov.log_densities(model, data)
+    for t in range(1, 7):
+        part = Data(tuple(f[:t] for f in data.features), np.array([0, t]))
+        np.testing.assert_allclose(found[:t].sum(), Paths(model, part).log_likelihood())
+
+
+@cases
+def test_posteriors(name, sizes):
+    model, data = CASES[name]()
+    found = markov.posteriors(model, data)
+    assert found.dtype == data.dtype
+    np.testing.assert_allclose(found, Paths(model, data).posteriors(), **tolerance(data))
+
+
+@cases
+def test_expected_statistics(name, sizes):
+    model, data = CASES[name]()
+    truth = Paths(model, data)
+    counts = markov.expect(model, data)
+    gamma, xi = truth.posteriors(), truth.transitions()
+    close = tolerance(data)
+    assert counts.log_likelihood == pytest.approx(truth.log_likelihood().sum(), rel=1e-6)
+    np.testing.assert_allclose(counts.start, gamma[data.offsets[:-1]].sum(axis=0), **close)
+    if isinstance(model.transition, Arcs):
+        xi = xi[model.transition.sources, model.transition.targets]
+    np.testing.assert_allclose(counts.transition, xi, **close)
+    for stream, f, statistics in zip(model.streams, data.features, counts.emissions, strict=True):
+        own = gamma if stream.states is None else gamma @ np.eye(2)[stream.states]
+        np.testing.assert_allclose(statistics[0], own.T @ f, **close)
+
+
+@cases
+def test_best_paths(name, sizes):
+    model, data = CASES[name]()
+    path, best = markov.best_paths(model, data)
+    true_path, true_best = Paths(model, data).best()
+    np.testing.assert_array_equal(path, true_path)
+    np.testing.assert_allclose(best, true_best, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dense", "arcs", "known"])
+def test_statistics_along_the_best_path(name):
+    model, data = CASES[name]()
+    counts = markov.expect(model, data, "viterbi")
+    path, best = Paths(model, data).best()
+    assert counts.log_likelihood == pytest.approx(best.sum())
+    matrix = np.zeros((3, 3))
+    for a, b in itertools.pairwise(data.offsets):
+        np.add.at(matrix, (path[a : b - 1], path[a + 1 : b]), 1)
+    if name != "dense":
+        matrix = matrix[model.transition.sources, model.transition.targets]
+    np.testing.assert_allclose(counts.transition, matrix)
+    np.testing.assert_allclose(counts.start, np.bincount(path[data.offsets[:-1]], minlength=3))
+    np.testing.assert_allclose(counts.emissions[0][0], np.eye(3)[path].T @ data.features[0])
+
+
+@pytest.mark.parametrize("name", ["dense", "arcs"])
+def test_drawn_states_have_the_posterior(name):
+    model, data = CASES[name]()
+    draws = markov.draw_states(model, data, 4000, key(0))
+    truth = Paths(model, data)
+    first, _ = truth.all[0]
+    log_p = truth.all[0][1]
+    p = np.exp(log_p - logsumexp(log_p))
+    code = 3 ** np.arange(4)[::-1]
+    share = np.bincount(draws[:, :4] @ code, minlength=81) / 4000
+    assert abs(share - p[np.argsort(first @ code)]).max() < 0.04
+    again = markov.draw_states(model, data, 10, key(0))
+    np.testing.assert_array_equal(again, draws[:10])
+
+
+def test_threads_and_blocks_do_not_matter(monkeypatch):
+    model, data = CASES["dense"](lengths=[5] * 40)
+    whole = markov.expect(model, data)
+    monkeypatch.setattr(markov, "BLOCK", 10)
+    one = markov.expect(model, data)
+    monkeypatch.setattr("mmgraph.backend.kernels.threads.n_threads", lambda: 3)
+    many = markov.expect(model, data)
+    np.testing.assert_array_equal(one.transition, many.transition)
+    np.testing.assert_allclose(one.transition, whole.transition)
+    np.testing.assert_array_equal(one.emissions[0][0], many.emissions[0][0])
+
+
+@pytest.mark.parametrize("transition", [Dense(LEFT_RIGHT), arcs(LEFT_RIGHT)], ids=["dense", "arcs"])
+@pytest.mark.parametrize("algorithm", ["em", "viterbi"])
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_learning_never_lowers_the_objective(transition, algorithm, strength):
+    model, data = case(transition, lengths=[20] * 6)
+    emission = Prior(strength, strength, strength, strength, floor=1e-6)
+    priors = Priors(strength, strength, emission)
+    epochs = list(markov.train(model, data, priors, max_iter=25, tol=0.0, algorithm=algorithm))
+    objective = np.array([epoch.metrics["objective"] for epoch in epochs])
+    assert len(epochs) > 2
+    assert (np.diff(objective) > -1e-9).all()
+    learnt = epochs[-1].model
+    assert learnt.transition.matrix[LEFT_RIGHT == 0].max() == 0
+    np.testing.assert_allclose(learnt.transition.matrix.sum(axis=1), 1)
+    assert learnt.start.sum() == pytest.approx(1)
+
+
+def test_merged_statistics_are_those_of_all():
+    model, data = CASES["arcs"]()
+    parts = [
+        Data(tuple(f[a:b] for f in data.features), np.array([0, b - a]))
+        for a, b in itertools.pairwise(data.offsets)
+    ]
+    merged = markov.expect(model, parts[0])
+    for part in parts[1:]:
+        merged = merged.merge(markov.expect(model, part))
+    whole = markov.expect(model, data)
+    np.testing.assert_allclose(merged.transition, whole.transition)
+    np.testing.assert_allclose(merged.emissions[0][0], whole.emissions[0][0])
+
+
+# Extremes ----------------------------------------------------------------------------------------
+
+
+def recursions(log_likelihood, matrix, start):
+    """Log-densities and posteriors by the kernels."""
+    n, n_states = log_likelihood.shape
+    dtype = log_likelihood.dtype
+    transition = np.ascontiguousarray(matrix, dtype)
+    scaled, filtered, posterior = (np.empty_like(log_likelihood) for _ in range(3))
+    log_scale, offsets = np.empty(n), np.array([0, n])
+    start = np.asarray(start, dtype)
+    kernels.forward(log_likelihood, offsets, start, transition, scaled, filtered, log_scale)
+    back = np.ascontiguousarray(transition.T)
+    kernels.backward(scaled, filtered, offsets, back, np.ones(n_states, dtype), posterior)
+    return log_scale, posterior
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_likelihoods_that_differ_by_thousands_of_nats(dtype):
+    """The states that a left-right model can reach are far less likely than the one it cannot."""
+    found = np.array([[-3000, -2000, 0], [-3000, 0, -2000], [0, -1500, -3000]], dtype)
+    with np.errstate(divide="ignore"):
+        log_a = np.log(LEFT_RIGHT)
+    log_scale, posterior = recursions(found, LEFT_RIGHT, [1, 0, 0])
+    best = [found[0, 0], log_a[0, 1] + found[1, 1], log_a[1, 1] + found[2, 1]]
+    np.testing.assert_allclose(log_scale, best, rtol=1e-6)
+    np.testing.assert_allclose(posterior, np.eye(3)[[0, 1, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_long_sequences_stay_finite(dtype):
+    rng = np.random.default_rng(0)
+    found = (rng.normal(size=(5000, 3)) * 200).astype(dtype)
+    for matrix in (LEFT_RIGHT, ergodic(3, rng)):
+        log_scale, posterior = recursions(found, matrix, [1, 0, 0])
+        assert np.isfinite(log_scale).all()
+        np.testing.assert_allclose(posterior.sum(axis=1), 1, atol=1e-3)
+
+
+def test_an_impossible_frame_is_passed_over():
+    found = np.log([[0.5, 0.2, 0.3], [1, 1, 1], [0.1, 0.4, 0.5]])
+    rest = found.copy()
+    rest[1] = -np.inf
+    log_scale, posterior = recursions(rest, LEFT_RIGHT, [0.5, 0.3, 0.2])
+    assert log_scale[1] == -np.inf
+    want_scale, want = recursions(found, LEFT_RIGHT, [0.5, 0.3, 0.2])
+    np.testing.assert_allclose(posterior, want)
+    np.testing.assert_allclose(log_scale[[0, 2]], want_scale[[0, 2]])
+
+
+def test_learning_from_an_impossible_sequence():
+    never = Categorical(np.array([[1.0, 0.0], [1.0, 0.0]]))
+    data = Data((never.features(np.eye(2), np.ones(2, bool)),), np.array([0, 2]))
+    model = Model(np.ones(2) / 2, Dense(np.ones((2, 2)) / 2), (Stream(never),))
+    with pytest.raises(ValueError, match="a sequence is impossible under the model: check the kn"):
+        next(markov.train(model, data, Priors(), max_iter=1, tol=0))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_exponentials(dtype):
+    x = np.linspace(-700 if dtype == np.float64 else -86, 0, 4001).astype(dtype)
+    pairs = np.stack([x, np.zeros_like(x)], axis=1)
+    scaled, peaks = np.empty_like(pairs), np.empty(len(x))
+    kernels._relative(pairs, scaled, peaks)
+    error = 1e-15 if dtype == np.float64 else 3e-7
+    np.testing.assert_allclose(scaled[:, 0], np.exp(x.astype(float)), rtol=error)
