@@ -14,7 +14,12 @@ def all_estimators():
     return [kind for kind in public if isinstance(kind, type) and issubclass(kind, BaseEstimator)]
 
 
-def over(*verbs, having=(), family=None, kinds=None):
+def in_sequence(kind):
+    """Whether what an estimator says of a row depends on the rows beside it."""
+    return "sequence" in kind().get_params() and hasattr(kind(), "generate")
+
+
+def over(*verbs, having=(), family=None, kinds=None, alone=False):
     """Run a test on every estimator that fits, as its argument ``kind``.
 
     Parameters
@@ -27,6 +32,8 @@ def over(*verbs, having=(), family=None, kinds=None):
         Package of mmgraph, such as ``"joint"``, that must define it.
     kinds : list of class, optional
         The estimators to choose from; None: all public ones.
+    alone : bool
+        Only those that take each row by itself.
     """
     chosen = [
         kind
@@ -34,6 +41,7 @@ def over(*verbs, having=(), family=None, kinds=None):
         if all(hasattr(kind(), verb) for verb in verbs)
         and set(having) <= kind().get_params().keys()
         and family in (None, kind.__module__.split(".")[1])
+        and not (alone and in_sequence(kind))
     ]
     return pytest.mark.parametrize("kind", chosen, ids=[kind.__name__ for kind in chosen])
 

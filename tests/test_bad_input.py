@@ -355,6 +355,7 @@ def test_numbers_out_of_range(kind):
         ("optimizer", "sgd", r"optimizer='sgd': choose one of \['adam', 'nesterov'\]"),
         ("activation", "step", r"activation='step': choose one of \['auto', 'relu'"),
         ("init", None, r"init=None: choose one of \['random', '(rbm|cca)'\]"),
+        ("init", None, r"init=None: choose one of \['"),
         ("dtype", "int", r"dtype='int': choose one of \['float32', 'float64'\]"),
         ("device", "gpu", "device must be 'auto', 'cpu' or 'cuda'; got 'gpu'"),
         ("random_state", -1, "random_state must be None, a non-negative int, .*; got -1"),

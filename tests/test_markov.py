@@ -10,7 +10,8 @@ from mmgraph.backend.kernels import markov as kernels
 from mmgraph.backend.random import key
 from mmgraph.engine import markov
 from mmgraph.engine.emissions import Bernoulli, Categorical, Gaussian, Prior
-from mmgraph.engine.markov import Arcs, Data, Dense, Model, Priors, Stream
+from mmgraph.engine.markov import Data, Model, Priors, Stream
+from mmgraph.engine.transitions import Arcs, Dense
 
 LEFT_RIGHT = np.array([[0.6, 0.4, 0.0], [0.0, 0.7, 0.3], [0.0, 0.0, 1.0]])
 LENGTHS = [4, 1, 3]

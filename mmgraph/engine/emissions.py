@@ -19,6 +19,8 @@ from scipy.stats import poisson
 from ..backend import kernels
 
 __all__ = [
+    "COVARIANCES",
+    "KINDS",
     "Bernoulli",
     "Categorical",
     "DenseGaussian",
@@ -27,6 +29,7 @@ __all__ = [
     "Poisson",
     "Prior",
     "Scale",
+    "blank",
 ]
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -97,6 +100,10 @@ class _Emission:
     """What families have in common. States number from 0 to ``n_states - 1``."""
 
     real = False  # whether the stream is to be scaled
+
+    @staticmethod
+    def check(x):
+        """Raise unless rows that show the stream suit it."""
 
     @staticmethod
     def features(x, present):
@@ -537,6 +544,48 @@ class Bernoulli(_Emission):
         """Values drawn in given states; random numbers are those of the named rows."""
         u = _uniform(rows, self.probabilities.shape[1], key, step)
         return (u < self.probabilities[states]).astype(float)
+
+
+KINDS = ("gaussian", "gmm", "categorical", "poisson", "bernoulli")
+COVARIANCES = ("diag", "full", "spherical", "tied")
+
+
+def blank(kind, n_states, x, *, covariance_type="diag", n_mix=1):
+    """An emission that knows nothing yet.
+
+    Parameters
+    ----------
+    kind : str
+        One of :data:`KINDS`.
+    n_states : int
+    x : ndarray of shape (n_frames, n_columns)
+        Values of the stream, scaled if it is real-valued.
+    covariance_type : str
+        One of :data:`COVARIANCES`, for the real-valued kinds.
+    n_mix : int
+        Components of each state, for mixtures.
+
+    Returns
+    -------
+    Gaussian, DenseGaussian, Mixture, Categorical, Poisson or Bernoulli
+    """
+    shape = n_states, x.shape[1]
+    if kind == "gmm":
+        shares = np.full((n_states, n_mix), 1 / n_mix)
+        parts = blank("gaussian", n_states * n_mix, x, covariance_type=covariance_type)
+        return Mixture(shares, parts)
+    if kind == "gaussian":
+        if covariance_type in ("diag", "spherical"):
+            return Gaussian(np.zeros(shape), np.ones(shape), covariance_type == "spherical")
+        one = np.eye(shape[1])
+        many = one if covariance_type == "tied" else np.tile(one, (n_states, 1, 1))
+        return DenseGaussian(np.zeros(shape), many)
+    if kind == "categorical":
+        return Categorical(np.full(shape, 1 / shape[1]))
+    overall = x.mean(axis=0, dtype=np.float64)
+    if kind == "poisson":
+        return Poisson(np.tile(overall, (n_states, 1)), overall)
+    return Bernoulli(np.tile(overall, (n_states, 1)))
 
 
 def _divide(total, count, before):

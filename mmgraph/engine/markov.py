@@ -1,11 +1,11 @@
 """Hidden Markov models: one engine over any state space, transition and streams.
 
 A model is the distribution of the first state, a transition and streams. Each stream has an
-emission family with states of its own; ``states`` says which of them a state of the chain is in, so chains
-whose state is a pair (coupled, factorial), or whose states share an emission (tied), are this same
-model with another transition and another map. All computation is on scaled probabilities. Sequences
-of any lengths stand one after another in the arrays, without padding, and are taken a block at a
-time: the memory that is needed is that of a block.
+emission family with states of its own; ``states`` says which of them a state of the chain is in. So
+chains whose state is a pair (coupled, factorial), or whose states share an emission (tied), are
+this same model with another transition and another map. All computation is on scaled probabilities.
+Sequences of any lengths stand one after another in the arrays, without padding, and are taken a
+block at a time: the memory that is needed is that of a block.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,12 @@ import numpy as np
 from ..backend import kernels
 from ..backend.kernels.threads import in_parallel
 from ..backend.random import derive
-from .emissions import Prior
+from .emissions import Prior, Scale
+from .transitions import Arcs, Dense, log_dirichlet
 
 __all__ = [
-    "Arcs",
     "Counts",
     "Data",
-    "Dense",
     "Epoch",
     "Model",
     "Priors",
@@ -35,141 +34,12 @@ __all__ = [
     "maximise",
     "posteriors",
     "train",
-    "transition",
 ]
 
 BLOCK = 1 << 11  # frames that are worth a pass of Python
 PARTS = 8  # sums of statistics, whatever the number of threads
 LEAST = 64  # frames of a piece, at least
 LARGEST = 1 << 22  # entries (frames times states) of a block, beyond which its filter is not kept
-
-
-class Dense(NamedTuple):
-    """A transition between any two states.
-
-    Attributes
-    ----------
-    matrix : ndarray of shape (n_states, n_states)
-        Probability of the column's state after the row's.
-    """
-
-    matrix: np.ndarray
-
-    def operands(self, dtype):
-        """What the kernels carry forward and backward with, and what says who enters a state."""
-        back = np.ascontiguousarray(self.matrix.T, dtype)
-        return np.ascontiguousarray(self.matrix, dtype), back, back
-
-    def carry(self, distribution):
-        """Distribution of the next state."""
-        return (distribution @ self.matrix).astype(distribution.dtype)
-
-    def count(self, filtered, scaled):
-        """Expected transitions, without the factor that is the transition itself."""
-        return (filtered[:-1].T @ scaled[1:]).astype(np.float64)
-
-    def no_counts(self):
-        """Zeros, to add counts to."""
-        return np.zeros_like(self.matrix)
-
-    def tally(self, path, inner):
-        """Transitions in a path; `inner` names the frames that have one before them."""
-        counts = self.no_counts()
-        np.add.at(counts, (path[inner - 1], path[inner]), 1.0)
-        return counts
-
-    def expected(self, counts):
-        """Expected transitions from the sum of :meth:`count`."""
-        return counts * self.matrix
-
-    def maximise(self, counts, pseudo):
-        """The most probable transition given expected ones."""
-        counts = np.where(self.matrix > 0, counts + pseudo, 0.0)
-        total = counts.sum(axis=1, keepdims=True)
-        return Dense(np.where(total > 0, counts / np.where(total > 0, total, 1), self.matrix))
-
-    def log_prior(self, pseudo):
-        """Log-density of the probabilities, up to a constant."""
-        return _log_prior(self.matrix, pseudo)
-
-
-class Arcs(NamedTuple):
-    """A transition with few arcs, such as that of a left-right model.
-
-    Attributes
-    ----------
-    n_states : int
-    sources, targets : ndarray of int64, shape (n_arcs,)
-        Sorted by source, then by target.
-    values : ndarray of shape (n_arcs,)
-        Probability of each arc.
-    """
-
-    n_states: int
-    sources: np.ndarray
-    targets: np.ndarray
-    values: np.ndarray
-
-    @property
-    def matrix(self):
-        """The same as a matrix of shape (n_states, n_states)."""
-        dense = np.zeros((self.n_states, self.n_states))
-        dense[self.sources, self.targets] = self.values
-        return dense
-
-    def operands(self, dtype):
-        """What the kernels carry forward and backward with, and what says who enters a state."""
-        values = self.values.astype(dtype)
-        order = np.lexsort((self.sources, self.targets))
-        enter = (
-            np.searchsorted(self.targets[order], np.arange(self.n_states + 1)),
-            self.sources[order],
-            values[order],
-        )
-        leave = (
-            np.searchsorted(self.sources, np.arange(self.n_states + 1)),
-            self.targets,
-            values,
-        )
-        return enter, leave, enter
-
-    def carry(self, distribution):
-        """Distribution of the next state."""
-        sent = distribution[self.sources] * self.values
-        return np.bincount(self.targets, sent, self.n_states).astype(distribution.dtype)
-
-    def count(self, filtered, scaled):
-        """Expected transitions, without the factor that is the transition itself."""
-        counts = self.no_counts()
-        kernel = kernels.of(filtered, "markov")
-        kernel.count_arcs(filtered, scaled, self.sources, self.targets, counts)
-        return counts
-
-    def no_counts(self):
-        """Zeros, to add counts to."""
-        return np.zeros(len(self.values))
-
-    def tally(self, path, inner):
-        """Transitions in a path; `inner` names the frames that have one before them."""
-        pairs = path[inner - 1].astype(np.int64) * self.n_states + path[inner]
-        arcs = self.sources * self.n_states + self.targets
-        found = np.searchsorted(arcs, pairs)
-        return np.bincount(found, minlength=len(arcs)).astype(float)
-
-    def expected(self, counts):
-        """Expected transitions from the sum of :meth:`count`."""
-        return counts * self.values
-
-    def maximise(self, counts, pseudo):
-        """The most probable transition given expected ones."""
-        counts = counts + pseudo
-        total = np.bincount(self.sources, counts, self.n_states)[self.sources]
-        values = np.where(total > 0, counts / np.where(total > 0, total, 1), self.values)
-        return self._replace(values=values)
-
-    def log_prior(self, pseudo):
-        """Log-density of the probabilities, up to a constant."""
-        return _log_prior(self.values, pseudo)
 
 
 class Stream(NamedTuple):
@@ -182,11 +52,32 @@ class Stream(NamedTuple):
         For each state of the chain the state of the emission. None: the same.
     weight : float
         Exponent of the likelihood. 0 leaves the stream out.
+    scale : Scale or None
+        Units of the emission, where it is real-valued.
     """
 
     emission: object
     states: np.ndarray | None = None
     weight: float = 1.0
+    scale: Scale | None = None
+
+    def encode(self, x):
+        """Values in the units of the emission."""
+        return x if self.scale is None else self.scale.encode(x)
+
+    def decode(self, z):
+        """Values in the units of the data."""
+        return z if self.scale is None else self.scale.decode(z)
+
+    def expected(self, posterior):
+        """Expected values given probabilities of the states, in the units of the data."""
+        mean = self.emission.mean()
+        return self.decode(posterior @ (mean if self.states is None else mean[self.states]))
+
+    def draw(self, path, rows, key, step):
+        """Values drawn given the states of the chain, in the units of the data."""
+        states = path if self.states is None else self.states[path]
+        return self.decode(self.emission.draw(states, rows, key, step))
 
 
 class Model(NamedTuple):
@@ -293,14 +184,6 @@ class Epoch(NamedTuple):
 
     model: Model
     metrics: dict
-
-
-def transition(matrix):
-    """A transition from its matrix: as arcs where these are few."""
-    sources, targets = np.nonzero(matrix)
-    if len(sources) * 4 <= matrix.size:
-        return Arcs(len(matrix), sources, targets, matrix[sources, targets].astype(float))
-    return Dense(np.array(matrix, float))
 
 
 # Inference ---------------------------------------------------------------------------------------
@@ -480,7 +363,7 @@ def maximise(model, counts, priors):
 
 def log_prior(model, priors):
     """Log-density of the parameters, up to a constant."""
-    own = _log_prior(model.start, priors.start) + model.transition.log_prior(priors.transition)
+    own = log_dirichlet(model.start, priors.start) + model.transition.log_prior(priors.transition)
     return own + sum(stream.emission.log_prior(priors.emission) for stream in model.streams)
 
 
@@ -710,7 +593,3 @@ def _statistics(model, data, rows, posterior, parts):
             own = posterior @ np.eye(stream.states.max() + 1, dtype=posterior.dtype)[stream.states]
         found.append(stream.emission.statistics(features[rows], own, kept))
     return tuple(found)
-
-
-def _log_prior(p, pseudo):
-    return pseudo * float(np.log(p[p > 0]).sum()) if pseudo else 0.0

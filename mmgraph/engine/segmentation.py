@@ -1,0 +1,153 @@
+"""Where learning of a hidden Markov model starts: a first guess of the state of every frame."""
+
+import numpy as np
+
+from .emissions import Mixture
+
+__all__ = ["cluster", "cut_evenly", "fill_gaps", "start_chain", "start_emission"]
+
+MOST_ROWS = 20_000  # from which centres are found
+SWEEPS = 30  # of k-means, at most
+
+
+def cut_evenly(offsets, n_states):
+    """State of each frame when every sequence is cut into `n_states` parts of equal length."""
+    lengths = np.diff(offsets)
+    place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+    return place * n_states // np.repeat(lengths, lengths)
+
+
+def fill_gaps(x, present, offsets):
+    """Rows with those that are absent filled with the last one shown before them.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n_frames, n_columns)
+    present : ndarray of bool, shape (n_frames,)
+    offsets : ndarray of int64, shape (n_sequences + 1,)
+
+    Returns
+    -------
+    ndarray of shape (n_frames, n_columns)
+        Zeros where a sequence has shown none yet.
+    """
+    if present.all():
+        return x
+    rows = np.arange(len(x))
+    last = np.maximum.accumulate(np.where(present, rows, -1))
+    known = last >= np.repeat(offsets[:-1], np.diff(offsets))
+    return np.where(known[:, None], x[last], 0.0)
+
+
+def cluster(rows, n_clusters, rng):
+    """Cluster rows by k-means, from a k-means++ start.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_columns)
+    n_clusters : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of int, shape (n_rows,)
+        Some clusters may be empty where there are few distinct rows.
+
+    References
+    ----------
+    Arthur & Vassilvitskii (2007). k-means++: the advantages of careful seeding. SODA.
+    """
+    some = rows
+    if len(rows) > MOST_ROWS:
+        some = rows[rng.choice(len(rows), MOST_ROWS, replace=False)]
+    centres = some[rng.integers(len(some), size=1)]
+    least = np.square(some - centres).sum(axis=1)
+    for _ in range(n_clusters - 1):
+        total = least.sum()
+        chosen = some[rng.choice(len(some), p=least / total if total > 0 else None)]
+        centres = np.vstack([centres, chosen])
+        least = np.minimum(least, np.square(some - chosen).sum(axis=1))
+    labels = _nearest(some, centres)
+    for _ in range(SWEEPS):
+        counts = np.bincount(labels, minlength=n_clusters)[:, None]
+        sums = np.eye(n_clusters)[labels].T @ some
+        centres = np.where(counts > 0, sums / np.maximum(counts, 1), centres)
+        before, labels = labels, _nearest(some, centres)
+        if (labels == before).all():
+            break
+    return _nearest(rows, centres)
+
+
+def start_chain(labels, offsets, first, allowed):
+    """Distribution of the first state, and transitions, that a guess of the states comes to.
+
+    Each possibility is counted once more than it occurs.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (n_frames,)
+    offsets : ndarray of int64, shape (n_sequences + 1,)
+    first : ndarray of bool, shape (n_states,)
+        States that a sequence can start in.
+    allowed : ndarray of bool, shape (n_states, n_states)
+        Transitions that are possible.
+
+    Returns
+    -------
+    start : ndarray of shape (n_states,)
+    matrix : ndarray of shape (n_states, n_states)
+    """
+    begins = np.bincount(labels[offsets[:-1]], minlength=len(first))
+    inner = np.delete(np.arange(len(labels)), offsets[:-1])
+    counts = np.zeros(allowed.shape)
+    np.add.at(counts, (labels[inner - 1], labels[inner]), 1.0)
+    start, counts = first * (begins + 1.0), allowed * (counts + 1.0)
+    return start / start.sum(), counts / counts.sum(axis=1, keepdims=True)
+
+
+def start_emission(emission, x, present, labels, prior, rng):
+    """The emission that a guess of the states comes to.
+
+    Parameters
+    ----------
+    emission : object of :mod:`mmgraph.engine.emissions`
+        A blank one.
+    x : ndarray of shape (n_frames, n_columns)
+    present : ndarray of bool, shape (n_frames,)
+    labels : ndarray of int, shape (n_frames,)
+    prior : Prior
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    object of the class of `emission`
+    """
+    x, labels = x[present], labels[present]
+    n_groups = len(emission.mean())
+    if isinstance(emission, Mixture):
+        n_states, n_mix = emission.shares.shape
+        parts = np.zeros(len(x), int)
+        for k in range(n_states):
+            own = np.flatnonzero(labels == k)
+            if len(own):
+                parts[own] = cluster(x[own], n_mix, rng)
+        labels, n_groups = labels * n_mix + parts, n_states * n_mix
+    shares = np.eye(n_groups)[labels]
+    careful = prior._replace(  # one frame more a state, so that none starts as a spike
+        mean=prior.mean + 0.1,
+        covariance=prior.covariance + 1.0,
+        scatter=prior.scatter + 1.0,
+        counts=prior.counts + 0.1,
+    )
+    features = emission.features(x, np.ones(len(x), bool))
+    if isinstance(emission, Mixture):
+        counts = shares.sum(axis=0).reshape(emission.shares.shape)
+        own = emission.components.statistics(features, shares)
+        return emission.maximise((counts, *own), careful)
+    return emission.maximise(emission.statistics(features, shares), careful)
+
+
+def _nearest(rows, centres):
+    score = rows @ centres.T
+    score -= 0.5 * np.square(centres).sum(axis=1)
+    return score.argmax(axis=1)

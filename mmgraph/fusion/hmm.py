@@ -1,0 +1,537 @@
+"""Hidden Markov models of one or more streams."""
+
+import numbers
+from collections.abc import Mapping
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.validation import check_is_fitted
+
+from ..backend import random
+from ..backend.random import derive
+from ..base import GenerativeMixin, MultimodalEstimator, RepresentationMixin, drive
+from ..engine import markov, segmentation
+from ..engine.emissions import COVARIANCES, KINDS, Prior, Scale, blank
+from ..engine.markov import Data, Model, Priors, Stream
+from ..engine.transitions import transition
+from ..parameters import choose, require
+
+__all__ = ["MultiStreamHMM"]
+
+FIT = 0  # what a derived key is used for
+FARTHEST = 1e6  # standard deviations that a value may lie from the mean
+PRIORS = {
+    "start": 0.0,
+    "transition": 0.0,
+    "mean": 0.0,
+    "covariance": 0.0,
+    "scatter": 0.0,
+    "counts": 0.0,
+    "floor": 1e-3,
+}
+
+
+class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
+    r"""Hidden Markov model of one or more streams that share its states.
+
+    Rows are frames, modalities are streams. In each frame of a sequence the model is in one state
+    z, which depends on the one before, and every stream m emits given that state by itself:
+
+    .. math:: p(x, z) = p(z_1) \prod_t p(z_t \mid z_{t-1}) \prod_t \prod_m p(x_{mt} \mid z_t)^{w_m}
+
+    A stream that a frame does not show (NaN) is left out of the product: streams may be absent from
+    frames or from sequences, and slow ones emit only at their ticks.
+
+    Parameters
+    ----------
+    n_states : int, default=3
+        Number of states.
+    emissions : str or dict of str to str, default="gaussian"
+        What the states emit, for all streams or by name: ``"gaussian"``, ``"gmm"`` (a mixture of
+        Gaussians), ``"categorical"`` (one-hot columns), ``"poisson"`` (counts) or ``"bernoulli"``
+        (zeros and ones).
+    covariance_type : {"diag", "full", "spherical", "tied"} or dict, default="diag"
+        Of Gaussians and mixtures, for all streams or by name.
+    n_mix : int or dict of str to int, default=2
+        Gaussians in each state's mixture.
+    topology : {"ergodic", "left-right"} or array of shape (n_states, n_states), default="ergodic"
+        Which transitions are possible: all; those to the same and to the next state, starting in
+        the first; or those that are above 0 in a matrix, whose rows are where learning starts.
+    stream_weights : dict of str to float, default=None
+        Exponents w of the streams; 1 where not given. With weights other than 1 the likelihood is
+        that of no distribution, but its use in inference is the same. A stream of weight 0 is
+        still learnt.
+    init : {"auto", "kmeans", "uniform"}, default="auto"
+        First guess of the states: clusters of the frames, or parts of equal length of each
+        sequence. ``"auto"``: parts for left-right models, else clusters.
+    n_init : int, default=1
+        Number of starts, with clusters; the best result is kept.
+    max_iter : int, default=100
+        Iterations, at most.
+    tol : float, default=1e-4
+        Stop where the objective gains less than this, in nats a frame.
+    priors : dict of str to float, default=None
+        Pseudo-counts that parameters are drawn to: ``"start"`` and ``"transition"`` (of each state
+        and of each arc), ``"counts"`` (of each category or mixture weight, of 0 and of 1, and of
+        frames at the mean rate), ``"mean"`` (frames at the mean of the stream), ``"covariance"``
+        and ``"scatter"`` (frames that count for the covariance, and their sum of squares in units
+        of the columns' variance), and ``"floor"``, the least variance in these units, which is
+        0.001; all others are 0.
+    algorithm : {"em", "viterbi"}, default="em"
+        Learn over all paths, or along the most probable one.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the model of the last fit.
+    dtype : {"float32", "float64"}, default="float64"
+        Precision of the computation; statistics are added up in float64 in either.
+    sequence : int or str, default=None
+        Column of the sequence ids; rows of a sequence are next to each other. None: all rows are
+        one sequence.
+    modalities : dict of str to slice, list of int or list of str, default=None
+        Columns of each stream. None reads the prefixes of DataFrame columns (``image__px0``);
+        without them X is one stream, ``"X"``.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the clusters. Equal seeds give equal results.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    model_ : Model
+        The fitted model: start, transition, and a stream a modality. Real-valued emissions are in
+        the units of their stream's ``scale``.
+    start_ : ndarray of shape (n_states,)
+        Distribution of the first state.
+    transition_ : ndarray of shape (n_states, n_states)
+        Probability of the column's state after the row's.
+    means_ : dict of str to ndarray of shape (n_states, n_columns)
+        What each state emits on average.
+    history_ : dict of str to list
+        By iteration: ``log_likelihood`` and ``objective``, which has the log-prior added; in nats
+        a frame, and of scaled values.
+    n_iter_ : int
+        Iterations done.
+    layout_ : Layout
+        Columns of each stream.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of str
+        Names of the columns of X, if it had any.
+
+    See Also
+    --------
+    HMMClassifier : One model a class, for sequences with a label.
+
+    Notes
+    -----
+    ``score_samples`` gives the log-density of each frame given those before it in its sequence, so
+    its sum over a sequence is the log-likelihood of that. ``sample(n)`` draws one sequence of n
+    frames. ``generate(X, target)`` gives the posterior mean: the mean of each state, weighted with
+    its probability given the whole sequence. ``transform`` gives these probabilities.
+
+    Since frames depend on their neighbours, the answer about a row is another one when other rows
+    of its sequence are left out.
+
+    A frame's likelihoods are scaled by the largest of the states that can be reached, and states
+    are dropped from a frame whose probability given the frames before is below 1e-200 (1e-24 in
+    float32).
+
+    References
+    ----------
+    .. [1] Rabiner (1989), A tutorial on hidden Markov models and selected applications in speech
+       recognition. Proceedings of the IEEE 77(2), 257-286; sections III and V.
+    .. [2] Potamianos, Neti, Gravier, Garg & Senior (2003), Recent advances in the automatic
+       recognition of audiovisual speech. Proceedings of the IEEE 91(9), 1306-1326.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mmgraph as mg
+    >>> rng = np.random.default_rng(0)
+    >>> state = np.arange(200) // 20 % 2
+    >>> motion = state[:, None] + 0.1 * rng.normal(size=(200, 3))
+    >>> steps = rng.poisson(1 + 5 * state)[:, None]
+    >>> X, modalities = mg.pack(motion=motion, steps=steps)
+    >>> model = mg.MultiStreamHMM(
+    ...     2, emissions={"steps": "poisson"}, modalities=modalities, random_state=0
+    ... ).fit(X)
+    >>> found = model.predict(X)
+    >>> bool((found == found[0]).all() or (found == state).all() or (found == 1 - state).all())
+    True
+    >>> model.generate(X, "steps").shape
+    (200, 1)
+    """
+
+    def __init__(
+        self,
+        n_states=3,
+        *,
+        emissions="gaussian",
+        covariance_type="diag",
+        n_mix=2,
+        topology="ergodic",
+        stream_weights=None,
+        init="auto",
+        n_init=1,
+        max_iter=100,
+        tol=1e-4,
+        priors=None,
+        algorithm="em",
+        warm_start=False,
+        dtype="float64",
+        sequence=None,
+        modalities=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_states = n_states
+        self.emissions = emissions
+        self.covariance_type = covariance_type
+        self.n_mix = n_mix
+        self.topology = topology
+        self.stream_weights = stream_weights
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.priors = priors
+        self.algorithm = algorithm
+        self.warm_start = warm_start
+        self.dtype = dtype
+        self.sequence = sequence
+        self.modalities = modalities
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y=None, *, states=None):
+        """Learn from sequences.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Frames; NaN marks absent streams.
+        y : ignored
+        states : array-like of int, shape (n_rows,), optional
+            State of each frame where it is known, else -1.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, values do not suit the emissions, a stream is absent
+            from all rows, or the known states are impossible under the topology.
+        """
+        self._check_parameters()
+        views = self._check(X, reset=not self._goes_on())
+        return self._learn(views, _offsets(views), self._known(states, views))
+
+    def predict(self, X):
+        """Most probable states of each sequence (Viterbi).
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Frames; NaN marks absent streams.
+
+        Returns
+        -------
+        ndarray of int32, shape (n_rows,)
+        """
+        views = self._check(X)
+        return markov.best_paths(self.model_, self._data(views))[0]
+
+    def predict_proba(self, X):
+        """Probability of each state in each frame, given its whole sequence.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Frames; NaN marks absent streams.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_states)
+        """
+        return self.transform(X)
+
+    def embed(self, X, modality):
+        """Probability of each state in each frame, from one stream of its sequence alone.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Frames; NaN marks absent streams.
+        modality : str
+            Name of the stream to look at.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_states)
+            NaN where the frame lacks the stream.
+        """
+        check_is_fitted(self)
+        self.layout_.require(modality)
+        views = self._check(X)
+        others = [name for name in self.layout_.names if name != modality]
+        found = self._represent(views.hide(*others)).astype(views.dtype)
+        found[~views.present[modality]] = np.nan
+        return found
+
+    @property
+    def start_(self):
+        """Distribution of the first state."""
+        return self.model_.start
+
+    @property
+    def transition_(self):
+        """Matrix of transitions."""
+        return self.model_.transition.matrix
+
+    @property
+    def means_(self):
+        """What each state emits on average, by stream."""
+        return self._reconstruct(np.eye(self.model_.n_states))
+
+    # Learning ------------------------------------------------------------------------------------
+
+    def _goes_on(self):
+        return self.warm_start and hasattr(self, "model_")
+
+    def _check_parameters(self):
+        for name, (low, kind) in _RANGES.items():
+            require(name, getattr(self, name), low, "inf", kind)
+        for name, allowed in _CHOICES.items():
+            choose(name, getattr(self, name), allowed)
+        priors = {} if self.priors is None else self.priors
+        if not isinstance(priors, Mapping):
+            raise ValueError(f"priors={priors!r}: it must be a dict such as {{'transition': 1}}.")
+        for name, value in priors.items():
+            choose("a key of priors", name, list(PRIORS))
+            require(f"priors[{name!r}]", value, "0", "<inf", numbers.Real)
+
+    def _chain(self):
+        """First states and transitions that are possible, and the matrix where there is one."""
+        n = self.n_states
+        if isinstance(self.topology, str):
+            choose("topology", self.topology, ["ergodic", "left-right"])
+            if self.topology == "ergodic":
+                return np.ones(n, bool), np.ones((n, n), bool), None
+            return np.arange(n) == 0, np.eye(n, dtype=bool) | np.eye(n, k=1, dtype=bool), None
+        matrix = np.asarray(self.topology, float)
+        sums = matrix.sum(axis=1) if matrix.shape == (n, n) else np.zeros(1)
+        if not (np.isfinite(matrix).all() and (matrix >= 0).all() and np.allclose(sums, 1)):
+            raise ValueError(
+                f"topology must be 'ergodic', 'left-right' or a matrix of shape ({n}, {n}) with "
+                f"rows of probabilities that sum to 1; got an array of shape {matrix.shape}."
+            )
+        return np.ones(n, bool), matrix > 0, matrix
+
+    def _blank_streams(self, views):
+        """Streams that know nothing yet but their units."""
+        kinds = _by_name(self.emissions, self.layout_, "gaussian")
+        types = _by_name(self.covariance_type, self.layout_, "diag")
+        mixes = _by_name(self.n_mix, self.layout_, 2)
+        streams = {}
+        for name in self.layout_.names:
+            choose("emissions", kinds[name], KINDS)
+            choose("covariance_type", types[name], COVARIANCES)
+            require("n_mix", mixes[name], "1", "inf", numbers.Integral)
+            x = _dense(views, name)[views.present[name]]
+            emission = blank(
+                kinds[name], self.n_states, x, covariance_type=types[name], n_mix=mixes[name]
+            )
+            streams[name] = Stream(emission, scale=Scale.of(x) if emission.real else None)
+            _check_values(name, streams[name], x)
+        return streams
+
+    def _weights(self, weights):
+        """Weight of each stream, checked."""
+        weights = {} if weights is None else weights
+        if not isinstance(weights, Mapping):
+            raise ValueError(
+                f"stream_weights={weights!r}: it must be a dict such as {{'audio': 0.7}}, or None."
+            )
+        found = _by_name(weights, self.layout_, 1.0)
+        for name, value in found.items():
+            require(f"stream_weights[{name!r}]", value, "0", "<inf", numbers.Real)
+        return found
+
+    def _known(self, states, views):
+        """Known states, checked; None where there are none."""
+        if states is None:
+            return None
+        states = np.asarray(states)
+        if states.shape != (views.n_rows,):
+            raise ValueError(
+                f"states has shape {states.shape}, but X has {views.n_rows} rows: give one number "
+                "a row, -1 where the state is not known."
+            )
+        whole = states.astype(np.int64, copy=False) if states.dtype.kind in "iub" else None
+        if whole is None or whole.min() < -1 or whole.max() >= self.n_states:
+            raise ValueError(
+                f"states must be ints from -1 (not known) to {self.n_states - 1}; got values from "
+                f"{states.min()} to {states.max()} of {states.dtype}."
+            )
+        return whole
+
+    def _learn(self, views, offsets, known=None):
+        """Learn from checked rows."""
+        priors = self._priors()
+        if self._goes_on():
+            starts = [self.model_]
+        else:
+            key = derive(random.key(self.random_state), FIT)
+            starts = list(self._starts(views, offsets, known, priors.emission, key))
+        data = self._data(views, offsets, starts[0])._replace(known=known)
+        results = []
+        for model in starts:
+            epochs = markov.train(
+                model,
+                data,
+                priors,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                algorithm=self.algorithm,
+            )
+            name = type(self).__name__
+            results.append(
+                drive(epochs, total=self.max_iter, verbose=self.verbose, description=name)
+            )
+        last, self.history_ = max(results, key=lambda result: result[1]["objective"][-1])
+        self.model_ = last.model
+        self.n_iter_ = len(self.history_["objective"])
+        return self
+
+    def _priors(self):
+        values = {**PRIORS, **(self.priors or {})}
+        return Priors(values.pop("start"), values.pop("transition"), Prior(**values))
+
+    def _starts(self, views, offsets, known, prior, key):
+        """Models to start from."""
+        first, allowed, matrix = self._chain()
+        streams, weights = self._blank_streams(views), self._weights(self.stream_weights)
+        rows = {name: stream.encode(_dense(views, name)) for name, stream in streams.items()}
+        for i in range(1 if self._even() else self.n_init):
+            rng = np.random.default_rng([*key, i])
+            if self._even():
+                labels = segmentation.cut_evenly(offsets, self.n_states)
+            else:
+                columns = [
+                    segmentation.fill_gaps(Scale.of(z).encode(z), views.present[name], offsets)
+                    for name, z in rows.items()
+                ]
+                labels = segmentation.cluster(np.hstack(columns), self.n_states, rng)
+            if known is not None:
+                labels = np.where(known >= 0, known, labels)
+            start, arcs = segmentation.start_chain(labels, offsets, first, allowed)
+            ready = []
+            for name, stream in streams.items():
+                emission = segmentation.start_emission(
+                    stream.emission, rows[name], views.present[name], labels, prior, rng
+                )
+                ready.append(stream._replace(emission=emission, weight=float(weights[name])))
+            yield Model(start, transition(arcs if matrix is None else matrix), tuple(ready))
+
+    def _even(self):
+        """Whether learning starts from parts of equal length."""
+        left_right = isinstance(self.topology, str) and self.topology == "left-right"
+        return self.init == "uniform" or (self.init == "auto" and left_right)
+
+    # What the family implements for the generative verbs -----------------------------------------
+
+    def _data(self, views, offsets=None, model=None):
+        """Rows as the engine has them."""
+        model = self.model_ if model is None else model
+        features = []
+        for name, stream in zip(self.layout_.names, model.streams, strict=True):
+            x, present = _dense(views, name), views.present[name]
+            _check_values(name, stream, x[present])
+            z = stream.encode(x).astype(self.dtype, copy=False)
+            features.append(stream.emission.features(z, present))
+        return Data(tuple(features), _offsets(views) if offsets is None else offsets)
+
+    @property
+    def _n_features_out(self):
+        return self.model_.n_states
+
+    def _represent(self, views):
+        return markov.posteriors(self.model_, self._data(views))
+
+    def _reconstruct(self, Z):
+        streams = zip(self.layout_.names, self.model_.streams, strict=True)
+        return {name: stream.expected(Z) for name, stream in streams}
+
+    def _complete(self, views, n_draws=None, key=None):
+        data = self._data(views)
+        if n_draws is None:
+            return self._reconstruct(markov.posteriors(self.model_, data))
+        paths = markov.draw_states(self.model_, data, n_draws, derive(key, 0))
+        rows, blocks = np.arange(views.n_rows, dtype=np.uint32), {}
+        for i, name in enumerate(self.layout_.names):
+            if not views.present[name].all():
+                stream, own = self.model_.streams[i], derive(key, 1 + i)
+                draws = [stream.draw(path, rows, own, d) for d, path in enumerate(paths)]
+                blocks[name] = np.stack(draws)
+        return blocks
+
+    def _log_density(self, views):
+        found = markov.log_densities(self.model_, self._data(views))
+        seen = np.zeros(views.n_rows, bool)
+        for name, stream in zip(self.layout_.names, self.model_.streams, strict=True):
+            seen |= views.present[name]
+            if stream.scale is not None:
+                found -= stream.weight * stream.scale.log_volume * views.present[name]
+        return np.where(seen, found, 0.0)
+
+
+def _by_name(value, layout, default):
+    """A parameter by stream: one value for all, or a dict."""
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(layout.names, value)
+    for name in value:
+        layout.require(name)
+    return {name: value.get(name, default) for name in layout.names}
+
+
+def _offsets(views):
+    """First row of each sequence, and the number of rows."""
+    return np.array([0, *(rows.stop for rows in views.sequences())])
+
+
+def _dense(views, name):
+    """Values of one stream; zeros where it is absent."""
+    block = views.blocks[name]
+    block = block.toarray() if sp.issparse(block) else block
+    present = views.present[name]
+    return block if present.all() else np.where(present[:, None], block, 0)
+
+
+def _check_values(name, stream, x):
+    """Raise unless values suit the emission."""
+    try:
+        stream.emission.check(x)
+    except ValueError as error:
+        raise ValueError(f"modality {name!r}: {error}") from None
+    if stream.scale is not None and len(x):
+        distance = np.abs(stream.encode(x)).max()
+        if not distance < FARTHEST:
+            raise ValueError(
+                f"modality {name!r}: a value lies {distance:.3g} standard deviations from the mean "
+                f"of the training rows, and {FARTHEST:g} is the most: check the scale of X."
+            )
+
+
+_RANGES = {
+    "n_states": ("1", numbers.Integral),
+    "n_init": ("1", numbers.Integral),
+    "max_iter": ("1", numbers.Integral),
+    "tol": ("0", numbers.Real),
+}
+_CHOICES = {
+    "init": ("auto", "kmeans", "uniform"),
+    "algorithm": ("em", "viterbi"),
+    "dtype": ("float32", "float64"),
+    "warm_start": (True, False),
+}
