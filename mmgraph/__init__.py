@@ -26,6 +26,7 @@ _HOMES = {
     "MKLClassifier": "fusion.mkl",
     "MKLRegressor": "fusion.mkl",
     "MKLTransformer": "fusion.mkl_transformer",
+    "HMMClassifier": "fusion.hmm_classifier",
     "MultiStreamHMM": "fusion.hmm",
     "MultimodalDBM": "joint.dbm",
     "ProbabilisticCCA": "coordinated.probabilistic_cca",

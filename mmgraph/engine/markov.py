@@ -100,6 +100,11 @@ class Model(NamedTuple):
         """Number of states of the chain."""
         return len(self.start)
 
+    def reweighted(self, weights):
+        """The model with other weights of its streams."""
+        pairs = zip(self.streams, weights, strict=True)
+        return self._replace(streams=tuple(stream._replace(weight=w) for stream, w in pairs))
+
 
 class Data(NamedTuple):
     """Sequences, one after another.

@@ -376,14 +376,15 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
             )
         return whole
 
-    def _learn(self, views, offsets, known=None):
-        """Learn from checked rows."""
+    def _learn(self, views, offsets, known=None, streams=None):
+        """Learn from checked rows; blank streams may be given."""
         priors = self._priors()
         if self._goes_on():
             starts = [self.model_]
         else:
             key = derive(random.key(self.random_state), FIT)
-            starts = list(self._starts(views, offsets, known, priors.emission, key))
+            streams = self._blank_streams(views) if streams is None else streams
+            starts = list(self._starts(views, offsets, known, streams, priors.emission, key))
         data = self._data(views, offsets, starts[0])._replace(known=known)
         results = []
         for model in starts:
@@ -408,10 +409,10 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         values = {**PRIORS, **(self.priors or {})}
         return Priors(values.pop("start"), values.pop("transition"), Prior(**values))
 
-    def _starts(self, views, offsets, known, prior, key):
+    def _starts(self, views, offsets, known, streams, prior, key):
         """Models to start from."""
         first, allowed, matrix = self._chain()
-        streams, weights = self._blank_streams(views), self._weights(self.stream_weights)
+        weights = self._weights(self.stream_weights)
         rows = {name: stream.encode(_dense(views, name)) for name, stream in streams.items()}
         for i in range(1 if self._even() else self.n_init):
             rng = np.random.default_rng([*key, i])
