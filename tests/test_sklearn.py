@@ -47,6 +47,9 @@ GRIDS = {
     "estimator": LINEAR,
 }
 GRIDS = {"learning_rate": [0.01, 0.2], "n_components": [1, 2], "n_states": [1, 2]}
+    "n_states": [1, 2],
+    "stream_weights": [None, {"a": 0.5}],
+}
 ESTIMATORS = all_estimators()
 every = over()
 generative = over("generate")

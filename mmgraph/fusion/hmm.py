@@ -242,20 +242,6 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         views = self._check(X)
         return markov.best_paths(self.model_, self._data(views))[0]
 
-    def predict_proba(self, X):
-        """Probability of each state in each frame, given its whole sequence.
-
-        Parameters
-        ----------
-        X : array-like or CSR matrix of shape (n_rows, n_features)
-            Frames; NaN marks absent streams.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_states)
-        """
-        return self.transform(X)
-
     def embed(self, X, modality):
         """Probability of each state in each frame, from one stream of its sequence alone.
 

@@ -142,7 +142,7 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
             for name, present in own.present.items():
                 if not present.any():
                     raise ValueError(
-                        f"modality {name!r} is absent (NaN) in all rows of class {label!r}: "
+                        f"modality {name!r} is absent (NaN) in all rows of class {label}: "
                         "nothing can be learnt about it. Add rows that show it."
                     )
             own_offsets = np.cumsum([0, *lengths[codes == k]])
