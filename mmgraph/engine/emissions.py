@@ -75,16 +75,19 @@ class Scale(NamedTuple):
     @classmethod
     def of(cls, x):
         """Mean and standard deviation of rows; a column that does not vary has its magnitude."""
-        size = np.abs(x).max(axis=0).astype(np.float64)
+        size = np.maximum(x.max(axis=0), -x.min(axis=0)).astype(np.float64)
         size[size == 0] = 1.0
         y = x / size
-        mean = y.mean(axis=0, dtype=np.float64)
-        spread = np.sqrt(np.square(y - mean).mean(axis=0))
+        mean = y.mean(axis=0)
+        y -= mean
+        spread = np.sqrt(np.square(y, out=y).mean(axis=0))
         return cls(mean * size, np.where(spread > 1e-12, spread, 1.0) * size)
 
     def encode(self, x):
         """Rows in units of the standard deviation about the mean."""
-        return (x - self.shift) / self.scale
+        z = x - self.shift
+        z /= self.scale
+        return z
 
     def decode(self, z):
         """The way back."""
@@ -179,14 +182,11 @@ class Gaussian(_Emission):
     def features(x, present):
         """Ones, the values and their squares."""
         n = x.shape[1]
-        f = np.zeros((len(x), 1 + 2 * n), x.dtype)
-        if present.all():
-            f[:, 0] = 1
-            f[:, 1 : 1 + n] = x
-        else:
-            f[present, 0] = 1
-            f[present, 1 : 1 + n] = x[present]
-        np.square(f[:, 1 : 1 + n], out=f[:, 1 + n :])
+        f = np.empty((len(x), 1 + 2 * n), x.dtype)
+        f[:, 0] = 1
+        f[:, 1 : 1 + n] = x
+        np.multiply(x, x, out=f[:, 1 + n :])
+        f[~present] = 0
         return f
 
     @property

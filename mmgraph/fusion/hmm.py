@@ -20,6 +20,7 @@ __all__ = ["MultiStreamHMM"]
 
 FIT = 0  # what a derived key is used for
 FARTHEST = 1e6  # standard deviations that a value may lie from the mean
+LEAST_FLOOR = 1e-10
 PRIORS = {
     "start": 0.0,
     "transition": 0.0,
@@ -76,7 +77,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         frames at the mean rate), ``"mean"`` (frames at the mean of the stream), ``"covariance"``
         and ``"scatter"`` (frames that count for the covariance, and their sum of squares in units
         of the columns' variance), and ``"floor"``, the least variance in these units, which is
-        0.001; all others are 0.
+        0.001 (and never below 1e-10); all others are 0.
     algorithm : {"em", "viterbi"}, default="em"
         Learn over all paths, or along the most probable one.
     warm_start : bool, default=False
@@ -329,7 +330,6 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
                 kinds[name], self.n_states, x, covariance_type=types[name], n_mix=mixes[name]
             )
             streams[name] = Stream(emission, scale=Scale.of(x) if emission.real else None)
-            _check_values(name, streams[name], x)
         return streams
 
     def _weights(self, weights):
@@ -393,13 +393,14 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
 
     def _priors(self):
         values = {**PRIORS, **(self.priors or {})}
+        values["floor"] = max(values["floor"], LEAST_FLOOR)
         return Priors(values.pop("start"), values.pop("transition"), Prior(**values))
 
     def _starts(self, views, offsets, known, streams, prior, key):
         """Models to start from."""
         first, allowed, matrix = self._chain()
         weights = self._weights(self.stream_weights)
-        rows = {name: stream.encode(_dense(views, name)) for name, stream in streams.items()}
+        rows = {name: _encoded(views, name, stream) for name, stream in streams.items()}
         for i in range(1 if self._even() else self.n_init):
             rng = np.random.default_rng([*key, i])
             if self._even():
@@ -433,10 +434,8 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         model = self.model_ if model is None else model
         features = []
         for name, stream in zip(self.layout_.names, model.streams, strict=True):
-            x, present = _dense(views, name), views.present[name]
-            _check_values(name, stream, x[present])
-            z = stream.encode(x).astype(self.dtype, copy=False)
-            features.append(stream.emission.features(z, present))
+            z = _encoded(views, name, stream).astype(self.dtype, copy=False)
+            features.append(stream.emission.features(z, views.present[name]))
         return Data(tuple(features), _offsets(views) if offsets is None else offsets)
 
     @property
@@ -495,19 +494,24 @@ def _dense(views, name):
     return block if present.all() else np.where(present[:, None], block, 0)
 
 
-def _check_values(name, stream, x):
-    """Raise unless values suit the emission."""
+def _encoded(views, name, stream):
+    """Values of one stream in the units of its emission, checked."""
+    x, present = _dense(views, name), views.present[name]
+    shown = x if present.all() else x[present]
     try:
-        stream.emission.check(x)
+        stream.emission.check(shown)
     except ValueError as error:
         raise ValueError(f"modality {name!r}: {error}") from None
-    if stream.scale is not None and len(x):
-        distance = np.abs(stream.encode(x)).max()
+    z = stream.encode(x)
+    if stream.scale is not None and len(shown):
+        own = z if present.all() else z[present]
+        distance = max(own.max(), -own.min())
         if not distance < FARTHEST:
             raise ValueError(
                 f"modality {name!r}: a value lies {distance:.3g} standard deviations from the mean "
                 f"of the training rows, and {FARTHEST:g} is the most: check the scale of X."
             )
+    return z
 
 
 _RANGES = {

@@ -1,0 +1,241 @@
+"""Time to learn a hidden Markov model, beside hmmlearn.
+
+    python -m benchmarks.hmm_speed [--out docs/results]
+
+100 sequences of 1,000 frames of 20 columns, 16 states with diagonal Gaussians, 10 iterations of EM
+from the same values, on one thread. Then mixtures with as many Gaussians, the same frames in
+10,000 sequences of all lengths, a left-right model, and the memory that a model of many states
+needs. Each time is the least of ``--repeats``, in CPU-seconds; only ratios within a run count.
+"""
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import resource  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+import warnings  # noqa: E402
+from importlib.util import find_spec  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+import mmgraph as mg  # noqa: E402
+from mmgraph.engine.emissions import Gaussian, Mixture, Scale  # noqa: E402
+from mmgraph.engine.markov import Model, Stream  # noqa: E402
+from mmgraph.engine.transitions import Dense, transition  # noqa: E402
+
+N_STATES, N_COLUMNS, N_SEQUENCES, N_FRAMES, N_ITER = 16, 20, 100, 1000, 10
+
+
+def rows(rng, n_states=N_STATES, n_sequences=N_SEQUENCES, n_frames=N_FRAMES):
+    """Frames drawn from a hidden Markov model."""
+    means = rng.normal(size=(n_states, N_COLUMNS))
+    matrix = rng.dirichlet(np.full(n_states, 0.3), n_states) + 0.01
+    cumulative = np.cumsum(matrix / matrix.sum(axis=1, keepdims=True), axis=1)
+    states = np.empty((n_sequences, n_frames), int)
+    states[:, 0] = rng.integers(n_states, size=n_sequences)
+    for t in range(1, n_frames):
+        above = rng.random(n_sequences)[:, None] > cumulative[states[:, t - 1], :-1]
+        states[:, t] = above.sum(axis=1)
+    x = means[states] + rng.normal(size=(n_sequences, n_frames, N_COLUMNS))
+    return x.reshape(-1, N_COLUMNS)
+
+
+def ours(x, lengths, means, variances, *, n_mix=1, matrix=None, dtype="float64"):
+    """An estimator that goes on from given values, and X."""
+    n_groups = len(means)
+    n_states = n_groups // n_mix
+    scale = Scale.of(x)
+    emission = Gaussian(scale.encode(means), variances / scale.scale**2)
+    if n_mix > 1:
+        emission = Mixture(np.full((n_states, n_mix), 1 / n_mix), emission)
+    X = np.c_[np.repeat(np.arange(len(lengths)), lengths), x]
+    model = mg.MultiStreamHMM(
+        n_states,
+        max_iter=N_ITER,
+        tol=0.0,
+        priors={"floor": 0.0},
+        sequence=0,
+        dtype=dtype,
+        warm_start=True,
+    )
+    model.fit(X[: lengths[0]])  # learns the layout; what it learnt is replaced
+    arcs = Dense(np.full((n_states, n_states), 1 / n_states)) if matrix is None else matrix
+    model.model_ = Model(np.full(n_states, 1 / n_states), arcs, (Stream(emission, scale=scale),))
+    return model, X
+
+
+def theirs(implementation, lengths, means, variances, *, n_mix=1):
+    """The same in hmmlearn."""
+    from hmmlearn.hmm import GMMHMM, GaussianHMM
+
+    n_states = len(means) // n_mix
+    settings = {
+        "covariance_type": "diag",
+        "n_iter": N_ITER,
+        "tol": -np.inf,
+        "implementation": implementation,
+        "init_params": "",
+        "min_covar": 0.0,
+    }
+    if n_mix == 1:
+        model = GaussianHMM(n_states, covars_prior=0.0, **settings)
+        model.means_, model.covars_ = means, variances
+    else:
+        model = GMMHMM(n_states, n_mix, **settings)
+        model.weights_ = np.full((n_states, n_mix), 1 / n_mix)
+        model.means_ = means.reshape(n_states, n_mix, -1)
+        model.covars_ = variances.reshape(n_states, n_mix, -1)
+    model.startprob_ = np.full(n_states, 1 / n_states)
+    model.transmat_ = np.full((n_states, n_states), 1 / n_states)
+    return model
+
+
+def seconds(call, repeats):
+    """Least CPU-seconds of some calls."""
+    found = []
+    for _ in range(repeats):
+        before = time.process_time()
+        call()
+        found.append(time.process_time() - before)
+    return min(found)
+
+
+def refit(model, X):
+    """Fit from the values that the model has now, whenever called."""
+    start = model.model_
+
+    def call():
+        model.model_ = start
+        model.fit(X)
+
+    return call
+
+
+def run(repeats=3, seed=0):
+    """One row a job and program."""
+    rng = np.random.default_rng(seed)
+    x = rows(rng)
+    n = len(x)
+    even = np.full(N_SEQUENCES, N_FRAMES)
+    means = x[rng.choice(n, N_STATES, replace=False)]
+    variances = np.tile(x.var(axis=0), (N_STATES, 1))
+    ragged = np.bincount(rng.choice(10_000, n - 10_000), minlength=10_000) + 1
+    ragged = np.array(ragged)
+    right = transition(0.5 * np.eye(N_STATES) + 0.5 * np.eye(N_STATES, k=1))
+    right.values[-1] = 1.0
+    jobs = {
+        "Gaussians": (even, {}),
+        "Gaussians, float32": (even, {"dtype": "float32"}),
+        "Gaussians, left-right": (even, {"matrix": right}),
+        "Gaussians, 10,000 ragged sequences": (ragged, {}),
+        "4 states of 4 Gaussians": (even, {"n_mix": 4}),
+    }
+    for job, (lengths, options) in jobs.items():
+        model, X = ours(x, lengths, means, variances, **options)
+        call = refit(model, X)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            call()  # compiles
+        yield {"job": job, "program": "mmgraph", "CPU-s": seconds(call, repeats)}
+        if job == "Gaussians":
+            likelihood = (
+                model.history_["log_likelihood"][-1] - model.model_.streams[0].scale.log_volume
+            )
+        names = {"Gaussians": ("scaling", "log"), "4 states of 4 Gaussians": ("log",)}.get(job, ())
+        for implementation in names:
+            model = theirs(implementation, lengths, means, variances, n_mix=options.get("n_mix", 1))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                took = seconds(lambda model=model, lengths=lengths: model.fit(x, lengths), 1)
+            name = f"hmmlearn, {implementation}"
+            row = {"job": job, "program": name, "CPU-s": took}
+            if job == "Gaussians":
+                gap = abs(likelihood - model.monitor_.history[-1] / n)
+                row["likelihood differs by"] = f"{gap / abs(likelihood):.0e}"
+            yield row
+    for peer in ("dynamax", "pomegranate"):
+        if find_spec(peer) is None:
+            yield {"job": "Gaussians", "program": f"{peer} (not installed)", "CPU-s": None}
+
+
+def memory(n_states=1024, n_sequences=100, n_frames=1000):
+    """Mebibytes that one step of EM adds to the peak of the process, beside its own data."""
+    from mmgraph.engine.emissions import Prior
+    from mmgraph.engine.markov import Data, Priors, train
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n_sequences * n_frames, 2))
+    emission = Gaussian(rng.normal(size=(n_states, 2)), np.ones((n_states, 2)))
+    offsets = np.arange(n_sequences + 1) * n_frames
+    few = Data((emission.features(x[:10], np.ones(10, bool)),), np.array([0, 10]))
+    data = Data((emission.features(x, np.ones(len(x), bool)),), offsets)
+    model = Model(
+        np.full(n_states, 1 / n_states),
+        Dense(rng.dirichlet(np.ones(n_states), n_states)),
+        (Stream(emission),),
+    )
+    small = Model(np.ones(1), Dense(np.ones((1, 1))), (Stream(Gaussian(x[:1], x[:1] ** 2)),))
+    next(train(small, few, Priors(emission=Prior()), max_iter=1, tol=0))  # compiles
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.process_time()
+    next(train(model, data, Priors(emission=Prior()), max_iter=1, tol=0))
+    took = time.process_time() - start
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, took
+
+
+def table(results):
+    """The results as a reStructuredText list-table."""
+    columns = ["job", "program", "CPU-s", "ratio", "likelihood differs by"]
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    lines += [f"   {'*' if i == 0 else ' '} - {name}" for i, name in enumerate(columns)]
+    own = {row["job"]: row["CPU-s"] for row in results if row["program"] == "mmgraph"}
+    for row in results:
+        took = row["CPU-s"]
+        cells = [row["job"], row["program"], "", "", row.get("likelihood differs by", "")]
+        if took is not None:
+            cells[2:4] = f"{took:.2f}", f"{took / own[row['job']]:.1f}"
+        lines += [f"   {'*' if i == 0 else ' '} - {c}".rstrip() for i, c in enumerate(cells)]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv=None):
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", action="store_true", help="measure the memory, and stop")
+    parser.add_argument("--states", type=int, default=1024, help="of the model whose memory it is")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(argv)
+    if options.memory:
+        print(*memory(options.states))
+        return
+    results = []
+    for row in run(options.repeats):
+        print(*row.values(), flush=True)
+        results.append(row)
+    command = [sys.executable, "-m", "benchmarks.hmm_speed", "--memory", "--states"]
+    answer = subprocess.run(
+        [*command, str(options.states)], capture_output=True, text=True, check=True
+    )
+    mebibytes, took = map(float, answer.stdout.split())
+    note = (
+        f"\nOne step of EM of {options.states} states over 100 sequences of 1,000 frames: "
+        f"{mebibytes:.0f} MiB above the data, {took:.0f} CPU-seconds.\n"
+    )
+    print(table(results), note)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "hmm_speed.rst").write_text(table(results) + note)
+        kept = {"jobs": results, "memory": {"states": options.states, "MiB": mebibytes}}
+        (options.out / "hmm_speed.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
