@@ -39,7 +39,7 @@ def fill_gaps(x, present, offsets):
     return np.where(known[:, None], x[last], 0.0)
 
 
-def cluster(rows, n_clusters, rng):
+def cluster(rows, n_clusters, rng, known=None):
     """Cluster rows by k-means, from a k-means++ start.
 
     Parameters
@@ -47,6 +47,8 @@ def cluster(rows, n_clusters, rng):
     rows : ndarray of shape (n_rows, n_columns)
     n_clusters : int
     rng : numpy.random.Generator
+    known : ndarray of int, shape (n_rows,), optional
+        Cluster of each row where it is known, else -1: their means are where these clusters start.
 
     Returns
     -------
@@ -60,13 +62,15 @@ def cluster(rows, n_clusters, rng):
     some = rows
     if len(rows) > MOST_ROWS:
         some = rows[rng.choice(len(rows), MOST_ROWS, replace=False)]
-    centres = some[rng.integers(len(some), size=1)]
-    least = np.square(some - centres).sum(axis=1)
-    for _ in range(n_clusters - 1):
-        total = least.sum()
-        chosen = some[rng.choice(len(some), p=least / total if total > 0 else None)]
-        centres = np.vstack([centres, chosen])
-        least = np.minimum(least, np.square(some - chosen).sum(axis=1))
+    centres, least = np.zeros((n_clusters, rows.shape[1])), np.full(len(some), np.inf)
+    given = np.unique(known[known >= 0]) if known is not None else np.arange(0)
+    for k in [*given, *np.setdiff1d(np.arange(n_clusters), given)]:
+        if k in given:
+            centres[k] = rows[known == k].mean(axis=0)
+        else:
+            far = np.isfinite(least).all() and least.any()
+            centres[k] = some[rng.choice(len(some), p=least / least.sum() if far else None)]
+        least = np.minimum(least, np.square(some - centres[k]).sum(axis=1))
     labels = _nearest(some, centres)
     for _ in range(SWEEPS):
         counts = np.bincount(labels, minlength=n_clusters)[:, None]

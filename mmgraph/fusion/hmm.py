@@ -410,7 +410,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
                     segmentation.fill_gaps(Scale.of(z).encode(z), views.present[name], offsets)
                     for name, z in rows.items()
                 ]
-                labels = segmentation.cluster(np.hstack(columns), self.n_states, rng)
+                labels = segmentation.cluster(np.hstack(columns), self.n_states, rng, known)
             if known is not None:
                 labels = np.where(known >= 0, known, labels)
             start, arcs = segmentation.start_chain(labels, offsets, first, allowed)
