@@ -300,6 +300,15 @@ def test_starts():
     assert many.history_["objective"][-1] >= one.history_["objective"][-1]
 
 
+def test_warm_start_goes_on():
+    whole = mg.MultiStreamHMM(3, **EMITTED, max_iter=8, tol=0).fit(BOTH)
+    parts = mg.MultiStreamHMM(3, **EMITTED, max_iter=4, tol=0, warm_start=True).fit(BOTH).fit(BOTH)
+    np.testing.assert_allclose(parts.score_samples(BOTH), whole.score_samples(BOTH))
+    parts.set_params(n_states=4)
+    with pytest.raises(ValueError, match="n_states changed since the last fit, but warm_start"):
+        parts.fit(BOTH)
+
+
 def test_float32_is_close():
     wide = mg.MultiStreamHMM(3, **EMITTED, max_iter=10, tol=0).fit(BOTH)
     narrow = mg.MultiStreamHMM(3, **EMITTED, max_iter=10, tol=0, dtype="float32").fit(BOTH)

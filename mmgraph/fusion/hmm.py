@@ -284,7 +284,15 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     # Learning ------------------------------------------------------------------------------------
 
     def _goes_on(self):
-        return self.warm_start and hasattr(self, "model_")
+        """Whether learning goes on from the last fit, which must be of as many states."""
+        if not (self.warm_start and hasattr(self, "model_")):
+            return False
+        if self.model_.n_states != self.n_states:
+            raise ValueError(
+                "n_states changed since the last fit, but warm_start goes on from it: set "
+                "warm_start=False."
+            )
+        return True
 
     def _check_parameters(self):
         for name, (low, kind) in _RANGES.items():
@@ -366,7 +374,8 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         """Learn from checked rows; blank streams may be given."""
         priors = self._priors()
         if self._goes_on():
-            starts = [self.model_]
+            weights = self._weights(self.stream_weights)
+            starts = [self.model_.reweighted([weights[name] for name in self.layout_.names])]
         else:
             key = derive(random.key(self.random_state), FIT)
             streams = self._blank_streams(views) if streams is None else streams

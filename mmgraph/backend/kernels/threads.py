@@ -85,16 +85,27 @@ def over_rows(loop, by_row, *shared, n_entries):
 
 
 def in_parallel(call, items):
-    """Call a function that releases the GIL on each item, over threads; the results in order.
+    """Call a function that releases the GIL on each item, over threads.
 
     Products inside take one BLAS thread each.
+
+    Parameters
+    ----------
+    call : callable
+    items : iterable
+
+    Returns
+    -------
+    list
+        The results, in the order of the items.
     """
-    items = list(items)
-    workers = min(len(items), n_threads())
-    if workers <= 1:
+    items, most = list(items), n_threads()
+    if most <= 1:
         return [call(item) for item in items]
     with _libraries().limit(limits=1, user_api="blas"):
-        return list(_pool(os.getpid(), workers + 1).map(call, items))
+        if len(items) <= 1:
+            return [call(item) for item in items]
+        return list(_pool(os.getpid(), min(len(items), most) + 1).map(call, items))
 
 
 @cache
