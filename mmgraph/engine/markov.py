@@ -215,7 +215,7 @@ def log_densities(model, data):
         for rows, log_scale in _filtered(chain, data, block):
             found[rows] = log_scale
 
-    in_parallel(one, _blocks(data.offsets))
+    in_parallel(one, _blocks(data.offsets, model.n_states))
     return found
 
 
@@ -238,7 +238,7 @@ def posteriors(model, data):
         for piece in _smoothed(chain, data, block):
             found[piece.rows] = piece.posterior
 
-    in_parallel(one, _blocks(data.offsets))
+    in_parallel(one, _blocks(data.offsets, model.n_states))
     found /= found.sum(axis=1, keepdims=True)
     return found
 
@@ -268,7 +268,7 @@ def best_paths(model, data):
             likelihood, offsets, chain.log_start, chain.log_enter, path[rows]
         )
 
-    in_parallel(one, _blocks(data.offsets))
+    in_parallel(one, _blocks(data.offsets, model.n_states))
     return path, best
 
 
@@ -297,7 +297,7 @@ def draw_states(model, data, n_draws, key):
         uniforms = np.stack(uniforms)[:, :, 0]
         chain.kernel.draw_paths(filtered, offsets, chain.enter, uniforms, paths[:, rows])
 
-    in_parallel(one, _blocks(data.offsets))
+    in_parallel(one, _blocks(data.offsets, model.n_states))
     return paths
 
 
@@ -319,7 +319,7 @@ def expect(model, data, algorithm="em"):
     Counts
     """
     chain = _Chain(model, data.dtype)
-    blocks = list(_blocks(data.offsets))
+    blocks = list(_blocks(data.offsets, model.n_states))
     n_parts = max(1, min(PARTS, len(blocks), LARGEST // model.n_states**2))
     cuts = [len(blocks) * i // n_parts for i in range(n_parts + 1)]
     parts = [blocks[a:b] for a, b in pairwise(cuts)]
@@ -425,11 +425,11 @@ class _Block(NamedTuple):
     sequences: slice
 
 
-def _blocks(offsets):
+def _blocks(offsets, n_states):
     """Whole sequences next to each other, of about BLOCK frames together."""
-    first = 0
+    first, most = 0, min(BLOCK, LARGEST // n_states)
     while first < len(offsets) - 1:
-        end = int(np.searchsorted(offsets, offsets[first] + BLOCK, side="right")) - 1
+        end = int(np.searchsorted(offsets, offsets[first] + most, side="right")) - 1
         end = max(end, first + 1)
         rows = slice(int(offsets[first]), int(offsets[end]))
         yield _Block(rows, offsets[first : end + 1] - rows.start, slice(first, end))
@@ -595,6 +595,9 @@ def _statistics(model, data, rows, posterior, parts):
     for stream, features, kept in zip(model.streams, data.features, parts, strict=True):
         own = posterior
         if stream.states is not None:
-            own = posterior @ np.eye(stream.states.max() + 1, dtype=posterior.dtype)[stream.states]
+            own = (
+                posterior
+                @ np.eye(len(stream.emission.mean()), dtype=posterior.dtype)[stream.states]
+            )
         found.append(stream.emission.statistics(features[rows], own, kept))
     return tuple(found)

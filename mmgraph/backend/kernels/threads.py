@@ -105,10 +105,12 @@ def in_parallel(call, items):
     with _libraries().limit(limits=1, user_api="blas"):
         if len(items) <= 1:
             return [call(item) for item in items]
-        return list(_pool(os.getpid(), min(len(items), most) + 1).map(call, items))
+        # A pool of its own: a call may split its loops over the other one.
+        pool = _pool(os.getpid(), min(len(items), most) + 1, "calls")
+        return list(pool.map(call, items))
 
 
 @cache
-def _pool(pid, size):
+def _pool(pid, size, purpose="rows"):
     """Return the pool of this process: a forked child never sees its parent's threads."""
-    return ThreadPoolExecutor(size - 1, thread_name_prefix=f"mmgraph-{pid}")
+    return ThreadPoolExecutor(size - 1, thread_name_prefix=f"mmgraph-{pid}-{purpose}")
