@@ -11,7 +11,7 @@ from mmgraph.backend.random import key
 from mmgraph.engine import markov
 from mmgraph.engine.emissions import Bernoulli, Categorical, Gaussian, Prior
 from mmgraph.engine.markov import Data, Model, Priors, Stream
-from mmgraph.engine.transitions import Arcs, Dense
+from mmgraph.engine.transitions import Band, Dense, transition
 
 LEFT_RIGHT = np.array([[0.6, 0.4, 0.0], [0.0, 0.7, 0.3], [0.0, 0.0, 1.0]])
 LENGTHS = [4, 1, 3]
@@ -19,11 +19,6 @@ LENGTHS = [4, 1, 3]
 
 def ergodic(n_states, rng):
     return rng.dirichlet(np.ones(n_states), n_states)
-
-
-def arcs(matrix):
-    sources, targets = np.nonzero(matrix)
-    return Arcs(len(matrix), sources, targets, matrix[sources, targets])
 
 
 def gaussian(rng, n_states=3, n_columns=2):
@@ -95,15 +90,17 @@ class Paths:
 CASES = {
     "dense": lambda **more: case(Dense(ergodic(3, np.random.default_rng(1))), **more),
     "left-right": lambda **more: case(Dense(LEFT_RIGHT), **more),
-    "arcs": lambda **more: case(arcs(LEFT_RIGHT), **more),
-    "float32": lambda **more: case(arcs(LEFT_RIGHT), dtype=np.float32, **more),
+    "band": lambda **more: case(Band.of(LEFT_RIGHT), **more),
+    "float32": lambda **more: case(Band.of(LEFT_RIGHT), dtype=np.float32, **more),
     "tied": lambda **more: case(Dense(LEFT_RIGHT), states=np.array([0, 1, 0]), **more),
-    "weighted": lambda **more: case(arcs(LEFT_RIGHT), weight=0.3, **more),
+    "weighted": lambda **more: case(Band.of(LEFT_RIGHT), weight=0.3, **more),
     "left out": lambda **more: case(Dense(LEFT_RIGHT), weight=0.0, **more),
     "known": lambda **more: case(
-        arcs(LEFT_RIGHT), known=np.array([-1, 0, -1, 1, -1, -1, -1, 2]), **more
+        Band.of(LEFT_RIGHT), known=np.array([-1, 0, -1, 1, -1, -1, -1, 2]), **more
     ),
 }
+RING = np.array([[0.5, 0.5, 0.0], [0.0, 0.4, 0.6], [1.0, 0.0, 0.0]])
+CASES["ring"] = lambda **more: case(Band.of(RING), **more)
 cases = pytest.mark.parametrize("name", CASES)
 SMALL = [(None, None), (1, 1), (3, 1)]  # frames a block, and entries a piece
 
@@ -157,9 +154,11 @@ def test_expected_statistics(name, sizes):
     close = tolerance(data)
     assert counts.log_likelihood == pytest.approx(truth.log_likelihood().sum(), rel=1e-6)
     np.testing.assert_allclose(counts.start, gamma[data.offsets[:-1]].sum(axis=0), **close)
-    if isinstance(model.transition, Arcs):
-        xi = xi[model.transition.sources, model.transition.targets]
-    np.testing.assert_allclose(counts.transition, xi, **close)
+    if isinstance(model.transition, Band):
+        xi = model.transition._replace(values=counts.transition).matrix, xi
+    else:
+        xi = counts.transition, xi
+    np.testing.assert_allclose(*xi, **close)
     for stream, f, statistics in zip(model.streams, data.features, counts.emissions, strict=True):
         own = gamma if stream.states is None else gamma @ np.eye(2)[stream.states]
         np.testing.assert_allclose(statistics[0], own.T @ f, **close)
@@ -174,7 +173,7 @@ def test_best_paths(name, sizes):
     np.testing.assert_allclose(best, true_best, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["dense", "arcs", "known"])
+@pytest.mark.parametrize("name", ["dense", "band", "known"])
 def test_statistics_along_the_best_path(name):
     model, data = CASES[name]()
     counts = markov.expect(model, data, "viterbi")
@@ -183,14 +182,15 @@ def test_statistics_along_the_best_path(name):
     matrix = np.zeros((3, 3))
     for a, b in itertools.pairwise(data.offsets):
         np.add.at(matrix, (path[a : b - 1], path[a + 1 : b]), 1)
+    found = counts.transition
     if name != "dense":
-        matrix = matrix[model.transition.sources, model.transition.targets]
-    np.testing.assert_allclose(counts.transition, matrix)
+        found = model.transition._replace(values=found).matrix
+    np.testing.assert_allclose(found, matrix)
     np.testing.assert_allclose(counts.start, np.bincount(path[data.offsets[:-1]], minlength=3))
     np.testing.assert_allclose(counts.emissions[0][0], np.eye(3)[path].T @ data.features[0])
 
 
-@pytest.mark.parametrize("name", ["dense", "arcs"])
+@pytest.mark.parametrize("name", ["dense", "band"])
 def test_drawn_states_have_the_posterior(name):
     model, data = CASES[name]()
     draws = markov.draw_states(model, data, 4000, key(0))
@@ -217,7 +217,9 @@ def test_threads_and_blocks_do_not_matter(monkeypatch):
     np.testing.assert_array_equal(one.emissions[0][0], many.emissions[0][0])
 
 
-@pytest.mark.parametrize("transition", [Dense(LEFT_RIGHT), arcs(LEFT_RIGHT)], ids=["dense", "arcs"])
+@pytest.mark.parametrize(
+    "transition", [Dense(LEFT_RIGHT), Band.of(LEFT_RIGHT)], ids=["dense", "band"]
+)
 @pytest.mark.parametrize("algorithm", ["em", "viterbi"])
 @pytest.mark.parametrize("strength", [0.0, 0.5])
 def test_learning_never_lowers_the_objective(transition, algorithm, strength):
@@ -235,7 +237,7 @@ def test_learning_never_lowers_the_objective(transition, algorithm, strength):
 
 
 def test_merged_statistics_are_those_of_all():
-    model, data = CASES["arcs"]()
+    model, data = CASES["band"]()
     parts = [
         Data(tuple(f[a:b] for f in data.features), np.array([0, b - a]))
         for a, b in itertools.pairwise(data.offsets)
@@ -246,6 +248,21 @@ def test_merged_statistics_are_those_of_all():
     whole = markov.expect(model, data)
     np.testing.assert_allclose(merged.transition, whole.transition)
     np.testing.assert_allclose(merged.emissions[0][0], whole.emissions[0][0])
+
+
+def test_transitions():
+    """Matrices come back from bands, and are bands where that pays."""
+    rng = np.random.default_rng(0)
+    for matrix in (LEFT_RIGHT, RING, ergodic(4, rng)):
+        np.testing.assert_array_equal(Band.of(matrix).matrix, matrix)
+        for made in (Band.of(matrix), Dense(matrix)):
+            np.testing.assert_allclose(made.carry(matrix[0]), matrix[0] @ matrix)
+            even = made.maximise(made.no_counts(), 1.0).matrix
+            np.testing.assert_allclose(even, (matrix > 0) / (matrix > 0).sum(axis=1)[:, None])
+            kept = made.maximise(made.no_counts(), 0.0).matrix
+            np.testing.assert_array_equal(kept, matrix)
+    assert isinstance(transition(LEFT_RIGHT), Dense)
+    assert isinstance(transition(0.5 * (np.eye(8) + np.roll(np.eye(8), 1, axis=1))), Band)
 
 
 # Extremes ----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ..backend import kernels
 from ..backend.kernels.threads import in_parallel
 from ..backend.random import derive
 from .emissions import Prior, Scale
-from .transitions import Arcs, Dense, log_dirichlet
+from .transitions import Band, Dense, log_dirichlet
 
 __all__ = [
     "Counts",
@@ -87,12 +87,12 @@ class Model(NamedTuple):
     ----------
     start : ndarray of shape (n_states,)
         Distribution of the first state of a sequence.
-    transition : Dense or Arcs
+    transition : Dense or Band
     streams : tuple of Stream
     """
 
     start: np.ndarray
-    transition: Dense | Arcs
+    transition: Dense | Band
     streams: tuple
 
     @property
@@ -142,7 +142,7 @@ class Counts(NamedTuple):
     log_likelihood : float
     start : ndarray of shape (n_states,)
     transition : ndarray
-        By arc, or as a matrix.
+        By diagonal, or as a matrix.
     emissions : tuple of tuple of ndarray
         By stream.
     """
@@ -483,7 +483,7 @@ class _Chain:
     def log_enter(self):
         with np.errstate(divide="ignore"):
             if isinstance(self.enter, tuple):
-                return *self.enter[:2], np.log(self.enter[2])
+                return self.enter[0], np.log(self.enter[1])
             return np.log(self.enter)
 
     def likelihood(self, data, rows):

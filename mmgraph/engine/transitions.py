@@ -1,4 +1,4 @@
-"""Transitions between the states of a hidden Markov model: dense, or a few arcs."""
+"""Transitions between the states of a hidden Markov model: dense, or along a few diagonals."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ..backend import kernels
 
-__all__ = ["Arcs", "Dense", "log_dirichlet", "transition"]
+__all__ = ["Band", "Dense", "log_dirichlet", "transition"]
 
 
 class Dense(NamedTuple):
@@ -58,68 +58,81 @@ class Dense(NamedTuple):
         return log_dirichlet(self.matrix, pseudo)
 
 
-class Arcs(NamedTuple):
-    """A transition with few arcs, such as that of a left-right model.
+class Band(NamedTuple):
+    """A transition along a few diagonals, such as that of a left-right model.
+
+    The product of left-right chains that may drift apart a little has few diagonals too, when all
+    pairs of their states are numbered row by row.
 
     Attributes
     ----------
-    n_states : int
-    sources, targets : ndarray of int64, shape (n_arcs,)
-        Sorted by source, then by target.
-    values : ndarray of shape (n_arcs,)
-        Probability of each arc.
+    shifts : ndarray of int64, shape (n_shifts,)
+        Numbers of states that one can move on by, descending.
+    values : ndarray of shape (n_shifts, n_states)
+        Probability of moving into the column's state by the row's shift.
     """
 
-    n_states: int
-    sources: np.ndarray
-    targets: np.ndarray
+    shifts: np.ndarray
     values: np.ndarray
+
+    @classmethod
+    def of(cls, matrix):
+        """The band of a matrix."""
+        sources, targets = np.nonzero(matrix)
+        shifts, place = np.unique(sources - targets, return_inverse=True)
+        values = np.zeros((len(shifts), len(matrix)))
+        values[place, targets] = matrix[sources, targets]
+        return cls(-shifts, values)
+
+    @property
+    def n_states(self):
+        """Number of states."""
+        return self.values.shape[1]
+
+    def _arcs(self):
+        """Shift, source and target of each arc, by number."""
+        places, targets = np.nonzero(self.values)
+        return places, targets - self.shifts[places], targets
 
     @property
     def matrix(self):
         """The same as a matrix of shape (n_states, n_states)."""
         dense = np.zeros((self.n_states, self.n_states))
-        dense[self.sources, self.targets] = self.values
+        places, sources, targets = self._arcs()
+        dense[sources, targets] = self.values[places, targets]
         return dense
 
     def operands(self, dtype):
         """What the kernels carry forward and backward with, and what says who enters a state."""
-        values = self.values.astype(dtype)
-        order = np.lexsort((self.sources, self.targets))
-        enter = (
-            np.searchsorted(self.targets[order], np.arange(self.n_states + 1)),
-            self.sources[order],
-            values[order],
-        )
-        leave = (
-            np.searchsorted(self.sources, np.arange(self.n_states + 1)),
-            self.targets,
-            values,
-        )
-        return enter, leave, enter
+        places, sources, targets = self._arcs()
+        leaving = np.zeros_like(self.values, dtype)
+        leaving[places, sources] = self.values[places, targets]
+        enter = self.shifts, self.values.astype(dtype)
+        return enter, (-self.shifts, leaving), enter
 
     def carry(self, distribution):
         """Distribution of the next state."""
-        sent = distribution[self.sources] * self.values
-        return np.bincount(self.targets, sent, self.n_states).astype(distribution.dtype)
+        places, sources, targets = self._arcs()
+        sent = distribution[sources] * self.values[places, targets]
+        return np.bincount(targets, sent, self.n_states).astype(distribution.dtype)
 
     def count(self, filtered, scaled):
         """Expected transitions, without the factor that is the transition itself."""
         counts = self.no_counts()
-        kernel = kernels.of(filtered, "markov")
-        kernel.count_arcs(filtered, scaled, self.sources, self.targets, counts)
+        kernels.of(filtered, "markov").count_band(filtered, scaled, self.shifts, counts)
         return counts
 
     def no_counts(self):
         """Zeros, to add counts to."""
-        return np.zeros(len(self.values))
+        return np.zeros_like(self.values)
 
     def tally(self, path, inner):
         """Transitions in a path; `inner` names the frames that have one before them."""
-        pairs = path[inner - 1].astype(np.int64) * self.n_states + path[inner]
-        arcs = self.sources * self.n_states + self.targets
-        found = np.searchsorted(arcs, pairs)
-        return np.bincount(found, minlength=len(arcs)).astype(float)
+        counts = self.no_counts()
+        targets = path[inner]
+        places = np.searchsorted(-self.shifts, path[inner - 1] - targets)
+        np.add.at(counts, (places, targets), 1.0)
+        return counts
 
     def expected(self, counts):
         """Expected transitions from the sum of :meth:`count`."""
@@ -127,9 +140,12 @@ class Arcs(NamedTuple):
 
     def maximise(self, counts, pseudo):
         """The most probable transition given expected ones."""
-        counts = counts + pseudo
-        total = np.bincount(self.sources, counts, self.n_states)[self.sources]
-        values = np.where(total > 0, counts / np.where(total > 0, total, 1), self.values)
+        places, sources, targets = self._arcs()
+        found = counts[places, targets] + pseudo
+        total = np.bincount(sources, found, self.n_states)[sources]
+        values = self.values.copy()
+        seen = total > 0
+        values[places[seen], targets[seen]] = found[seen] / total[seen]
         return self._replace(values=values)
 
     def log_prior(self, pseudo):
@@ -138,10 +154,10 @@ class Arcs(NamedTuple):
 
 
 def transition(matrix):
-    """A transition from its matrix: as arcs where these are few."""
+    """A transition from its matrix: as a band where it has few diagonals."""
     sources, targets = np.nonzero(matrix)
-    if len(sources) * 4 <= matrix.size:
-        return Arcs(len(matrix), sources, targets, matrix[sources, targets].astype(float))
+    if 2 * len(np.unique(targets - sources)) <= len(matrix):
+        return Band.of(matrix)
     return Dense(np.array(matrix, float))
 
 

@@ -4,8 +4,8 @@ Frames of all sequences stand one after another; ``offsets`` says where each seq
 where the last one ends. A transition is an operand that distributions are carried over with:
 
 - dense, a C-ordered matrix whose entry (i, j) is what state j gets from state i;
-- arcs, a tuple (pointers, indices, values): what state j gets is the sum over p from pointers[j] to
-  pointers[j + 1] of values[p] times the entry indices[p].
+- a band, a tuple (shifts, values): what state j gets is the sum over d of values[d, j] times the
+  entry j - shifts[d], where there is one.
 
 The operand of the other direction is the transposed one. Probabilities are scaled, not logarithms:
 each frame's likelihoods are divided by the largest one, or where that leaves nothing of the states
@@ -97,8 +97,7 @@ def best_path(log_likelihood, offsets, log_start, log_transition, path):
     offsets : ndarray of int64, shape (n_sequences + 1,)
     log_start : ndarray of shape (n_states,)
     log_transition : ndarray or tuple of ndarray
-        Logarithm of the operand that carries backward if dense, forward if arcs: in either, what
-        enters a state stands in one row.
+        Logarithm of the operand that carries backward if dense, and forward if a band.
     path : ndarray of int32, shape (n_frames,)
         Written to. Of equally good states the first.
 
@@ -131,17 +130,17 @@ def draw_paths(filtered, offsets, transition, uniforms, paths):
     _draw_paths(filtered, offsets, transition, uniforms, paths)
 
 
-def count_arcs(filtered, scaled, sources, targets, counts):
-    """Add to `counts` the sum over t of filtered[t - 1, source] scaled[t, target], for each arc.
+def count_band(filtered, scaled, shifts, counts):
+    """Add to counts[d, j] the sum over t of filtered[t - 1, j - shifts[d]] scaled[t, j].
 
     Parameters
     ----------
     filtered, scaled : ndarray of shape (n_frames, n_states)
         After :func:`backward`; rows of `scaled` that start a sequence are zero.
-    sources, targets : ndarray of int64, shape (n_arcs,)
-    counts : ndarray of float64, shape (n_arcs,)
+    shifts : ndarray of int64, shape (n_shifts,)
+    counts : ndarray of float64, shape (n_shifts, n_states)
     """
-    _count_arcs(filtered, scaled, sources, targets, counts)
+    _count_band(filtered, scaled, shifts, counts)
 
 
 def mix(log_components, log_likelihood, n_mix):
@@ -218,7 +217,7 @@ def _choose_exponential(x):
     return (lambda x: exponential32(x)) if x == types.float32 else (lambda x: exponential64(x))
 
 
-# --- one step, over a dense matrix or arcs --------------------------------------------------------
+# --- one step, over a dense matrix or a band ------------------------------------------------------
 
 
 def _carry(v, transition, out):
@@ -227,7 +226,7 @@ def _carry(v, transition, out):
 
 @overload(_carry)
 def _choose_carry(v, transition, out):
-    return _carry_arcs if isinstance(transition, types.BaseTuple) else _carry_dense
+    return _carry_band if isinstance(transition, types.BaseTuple) else _carry_dense
 
 
 def _carry_dense(v, transition, out):
@@ -245,13 +244,15 @@ def _carry_dense(v, transition, out):
             out[j] += v[i] * transition[i, j]
 
 
-def _carry_arcs(v, transition, out):
-    pointers, indices, values = transition
-    for j in range(len(v)):
-        total = values[0] * 0
-        for p in range(pointers[j], pointers[j + 1]):
-            total += values[p] * v[indices[p]]
-        out[j] = total
+def _carry_band(v, transition, out):
+    shifts, values = transition
+    n = len(v)
+    for j in range(n):
+        out[j] = 0
+    for d in range(len(shifts)):
+        shift, row = shifts[d], values[d]
+        for j in range(max(shift, 0), min(n, n + shift)):
+            out[j] += row[j] * v[j - shift]
 
 
 def _enter(v, log_transition, out, origin):
@@ -260,7 +261,7 @@ def _enter(v, log_transition, out, origin):
 
 @overload(_enter)
 def _choose_enter(v, log_transition, out, origin):
-    return _enter_arcs if isinstance(log_transition, types.BaseTuple) else _enter_dense
+    return _enter_band if isinstance(log_transition, types.BaseTuple) else _enter_dense
 
 
 def _enter_dense(v, log_transition, out, origin):
@@ -273,15 +274,17 @@ def _enter_dense(v, log_transition, out, origin):
         out[j], origin[j] = best, where
 
 
-def _enter_arcs(v, log_transition, out, origin):
-    pointers, indices, values = log_transition
-    for j in range(len(v)):
-        best, where = v.dtype.type(-np.inf), 0
-        for p in range(pointers[j], pointers[j + 1]):
-            value = v[indices[p]] + values[p]
-            if value > best:
-                best, where = value, indices[p]
-        out[j], origin[j] = best, where
+def _enter_band(v, log_transition, out, origin):
+    shifts, values = log_transition
+    n = len(v)
+    for j in range(n):
+        out[j], origin[j] = -np.inf, 0
+    for d in range(len(shifts)):
+        shift, row = shifts[d], values[d]
+        for j in range(max(shift, 0), min(n, n + shift)):
+            value = v[j - shift] + row[j]
+            if value > out[j]:
+                out[j], origin[j] = value, j - shift
 
 
 def _weigh(v, transition, state, out):
@@ -290,7 +293,7 @@ def _weigh(v, transition, state, out):
 
 @overload(_weigh)
 def _choose_weigh(v, transition, state, out):
-    return _weigh_arcs if isinstance(transition, types.BaseTuple) else _weigh_dense
+    return _weigh_band if isinstance(transition, types.BaseTuple) else _weigh_dense
 
 
 def _weigh_dense(v, transition, state, out):
@@ -298,12 +301,14 @@ def _weigh_dense(v, transition, state, out):
         out[i] = v[i] * transition[state, i]
 
 
-def _weigh_arcs(v, transition, state, out):
-    pointers, indices, values = transition
+def _weigh_band(v, transition, state, out):
+    shifts, values = transition
     for i in range(len(v)):
         out[i] = 0
-    for p in range(pointers[state], pointers[state + 1]):
-        out[indices[p]] += v[indices[p]] * values[p]
+    for d in range(len(shifts)):
+        source = state - shifts[d]
+        if 0 <= source < len(v):
+            out[source] = v[source] * values[d, state]
 
 
 @_loop
@@ -452,11 +457,14 @@ def _draw_paths(filtered, offsets, transition, uniforms, paths):
 
 
 @_loop
-def _count_arcs(filtered, scaled, sources, targets, counts):
+def _count_band(filtered, scaled, shifts, counts):
+    n = scaled.shape[1]
     for t in range(1, len(scaled)):
         a, u = filtered[t - 1], scaled[t]
-        for k in range(len(sources)):
-            counts[k] += a[sources[k]] * u[targets[k]]
+        for d in range(len(shifts)):
+            shift, row = shifts[d], counts[d]
+            for j in range(max(shift, 0), min(n, n + shift)):
+                row[j] += a[j - shift] * u[j]
 
 
 @_exponential_loop
