@@ -262,7 +262,7 @@ def test_transitions():
             kept = made.maximise(made.no_counts(), 0.0).matrix
             np.testing.assert_array_equal(kept, matrix)
     assert isinstance(transition(LEFT_RIGHT), Dense)
-    assert isinstance(transition(0.5 * (np.eye(8) + np.roll(np.eye(8), 1, axis=1))), Band)
+    assert isinstance(transition(0.5 * (np.eye(36) + np.roll(np.eye(36), 1, axis=1))), Band)
 
 
 # Extremes ----------------------------------------------------------------------------------------

@@ -9,6 +9,9 @@ from ..backend import kernels
 __all__ = ["Band", "Dense", "log_dirichlet", "transition"]
 
 
+LEAST = 12  # states a diagonal, from which a band is quicker than a matrix
+
+
 class Dense(NamedTuple):
     """A transition between any two states.
 
@@ -156,7 +159,7 @@ class Band(NamedTuple):
 def transition(matrix):
     """A transition from its matrix: as a band where it has few diagonals."""
     sources, targets = np.nonzero(matrix)
-    if 2 * len(np.unique(targets - sources)) <= len(matrix):
+    if LEAST * len(np.unique(targets - sources)) <= len(matrix):
         return Band.of(matrix)
     return Dense(np.array(matrix, float))
 
