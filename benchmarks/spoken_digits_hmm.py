@@ -28,6 +28,7 @@ MODELS = {
     "5 states, 1 Gaussian": (5, 1),
     "8 states, 1 Gaussian": (8, 1),
     "5 states, 4 Gaussians": (5, 4),
+    "8 states, 4 Gaussians": (8, 4),
 }
 
 
