@@ -16,7 +16,10 @@ def all_estimators():
 
 def in_sequence(kind):
     """Whether what an estimator says of a row depends on the rows beside it."""
-    return "sequence" in kind().get_params() and hasattr(kind(), "generate")
+    model = kind()
+    return "sequence" in model.get_params() and any(
+        hasattr(model, v) for v in ("generate", "align")
+    )
 
 
 def over(*verbs, having=(), family=None, kinds=None, alone=False):

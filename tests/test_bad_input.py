@@ -354,7 +354,6 @@ def test_numbers_out_of_range(kind):
         ("objective", "both", "objective='both': choose one of"),
         ("optimizer", "sgd", r"optimizer='sgd': choose one of \['adam', 'nesterov'\]"),
         ("activation", "step", r"activation='step': choose one of \['auto', 'relu'"),
-        ("init", None, r"init=None: choose one of \['random', '(rbm|cca)'\]"),
         ("init", None, r"init=None: choose one of \['"),
         ("dtype", "int", r"dtype='int': choose one of \['float32', 'float64'\]"),
         ("device", "gpu", "device must be 'auto', 'cpu' or 'cuda'; got 'gpu'"),
