@@ -1,0 +1,289 @@
+"""Dynamic time warping of two streams: the best path, its cost, and many pairs at once.
+
+A path is a sequence of cells (i, j) that pairs frame i of one stream with frame j of another and
+goes back in neither. Its cost is the sum over the cells of the distance of the two frames times the
+weight of the step that enters the cell; the first cell counts once. Rows of costs are accumulated
+in blocks. Of a long stream only the row before each block is kept, and blocks are computed again on
+the way back (as checkpoints in reverse differentiation), so memory grows as the one length times
+the square root of the other.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from ..backend.kernels import warping as kernels
+
+__all__ = [
+    "STEP_PATTERNS",
+    "Warping",
+    "check_band",
+    "costs_between",
+    "dtw",
+    "dtw_distances",
+    "match",
+]
+
+# Weights of the steps (1, 1), (1, 0), (0, 1) and (1, 2), after Sakoe & Chiba (1978).
+STEP_PATTERNS = {
+    "symmetric1": (1.0, 1.0, 1.0, math.inf),
+    "symmetric2": (2.0, 1.0, 1.0, math.inf),
+    "asymmetric": (1.0, 1.0, math.inf, 1.0),
+}
+BLOCK_CELLS = 1 << 22  # whose costs and steps are held at a time
+PRECOMPUTED = "precomputed"
+
+
+class Warping(NamedTuple):
+    """The best path between two streams.
+
+    Attributes
+    ----------
+    distance : float
+        Its cost.
+    path : ndarray of shape (n_cells, 2), int64
+        Frames of the one and of the other that it pairs, in order of time.
+    """
+
+    distance: float
+    path: np.ndarray
+
+
+def dtw(
+    A,
+    B=None,
+    *,
+    metric="sqeuclidean",
+    step_pattern="symmetric1",
+    band=None,
+    open_begin=False,
+    open_end=False,
+):
+    """Pair the frames of two streams at the least cost (Sakoe & Chiba 1978).
+
+    Parameters
+    ----------
+    A : array-like of shape (n, n_columns) or (n,)
+        One stream; with ``metric="precomputed"`` the costs, of shape (n, m).
+    B : array-like of shape (m, n_columns) or (m,)
+        The other.
+    metric : str or callable
+        Of :func:`scipy.spatial.distance.cdist`, or ``"precomputed"``.
+    step_pattern : {"symmetric1", "symmetric2", "asymmetric"}
+        Steps by one frame in either stream or in both, of weight 1; the same with weight 2 for
+        steps in both; or steps by one frame of A and by none, one or two of B.
+    band : float, optional
+        How many frames of B a path may lie off the line from corner to corner (the band of Sakoe &
+        Chiba). None: any number.
+    open_begin, open_end : bool
+        Whether the path may begin, or end, at any frame of B: A is then found within B.
+
+    Returns
+    -------
+    Warping
+
+    Raises
+    ------
+    ValueError
+        If the streams do not fit each other, are empty or not finite, or no path is admitted.
+
+    References
+    ----------
+    H. Sakoe, S. Chiba. Dynamic programming algorithm optimization for spoken word recognition. IEEE
+    Transactions on Acoustics, Speech, and Signal Processing 26(1):43-49, 1978.
+
+    Examples
+    --------
+    >>> from mmgraph.engine.warping import dtw
+    >>> found = dtw([0.0, 1.0, 1.0, 2.0], [0.0, 1.0, 2.0, 2.0])
+    >>> found.distance
+    0.0
+    >>> found.path.tolist()
+    [[0, 0], [1, 1], [2, 1], [3, 2], [3, 3]]
+    """
+    A, B = _pair(A, B, metric)
+    weights = _weights(step_pattern)
+    n, m = len(A), A.shape[1] if B is None else len(B)
+    width = check_band(band)
+    at_once = max(math.isqrt(n), BLOCK_CELLS // m)
+    state, kept = np.full(m + 2, np.inf), []
+    block = _blocks(A, B, metric, width)
+    steps = None
+    for first in range(0, n, at_once):
+        last = first + at_once >= n
+        kept.append(state.copy())
+        costs = block(first, min(n, first + at_once))
+        steps = np.empty((len(costs) if last else 1, m), np.uint8)
+        kernels.advance(costs, first, n, width, weights, open_begin, state, steps)
+    j = int(np.argmin(state[2:])) if open_end else m - 1
+    distance = float(state[j + 2])
+    if distance == np.inf:
+        raise ValueError(no_path(n, m, band, step_pattern))
+    path = np.empty((n + m, 2), np.int64)
+    i, at = n - 1, n + m - 1
+    while True:
+        i, j, at = kernels.trace(steps, first, i, j, path, at)
+        if i < 0:
+            return Warping(distance, path[at + 1 :].copy())
+        first -= at_once
+        state, costs = kept[first // at_once], block(first, first + at_once)
+        steps = np.empty((len(costs), m), np.uint8)
+        kernels.advance(costs, first, n, width, weights, open_begin, state, steps)
+
+
+def dtw_distances(pairs, *, step_pattern="symmetric1", band=None, open_begin=False, open_end=False):
+    """Cost of the best path of many pairs of streams, with squared Euclidean distances, on threads.
+
+    Parameters
+    ----------
+    pairs : sequence of (array-like of shape (n, n_columns), array-like of shape (m, n_columns))
+        Streams of any length; all have the same columns.
+    step_pattern, band, open_begin, open_end : see :func:`dtw`
+
+    Returns
+    -------
+    ndarray of shape (n_pairs,)
+        Infinite where no path is admitted.
+
+    Examples
+    --------
+    >>> from mmgraph.engine.warping import dtw_distances
+    >>> dtw_distances([([0.0, 1.0], [0.0, 3.0]), ([0.0], [1.0, 2.0])])
+    array([4., 5.])
+    """
+    streams = [stream_of(stream, "a stream") for pair in pairs for stream in pair]
+    if not streams:
+        return np.empty(0)
+    widths = {stream.shape[1] for stream in streams}
+    if len(widths) > 1:
+        raise ValueError(f"the streams differ in their number of columns: {sorted(widths)}.")
+    frames = np.concatenate(streams)
+    edges = np.cumsum([0, *map(len, streams)])
+    spans = np.column_stack([edges[:-1], edges[1:]]).reshape(-1, 4)
+    return kernels.distances(
+        frames,
+        np.ascontiguousarray(frames.T),
+        spans,
+        check_band(band),
+        _weights(step_pattern),
+        (bool(open_begin), bool(open_end)),
+    )
+
+
+def match(path, values, n):
+    """Mean of the frames of the second stream that a path pairs with each frame of the first.
+
+    Parameters
+    ----------
+    path : ndarray of shape (n_cells, 2)
+    values : ndarray of shape (m, n_columns)
+        Of the second stream.
+    n : int
+        Number of frames of the first.
+
+    Returns
+    -------
+    ndarray of shape (n, n_columns)
+        NaN where the path has no cell.
+    """
+    # A path takes the frames of the second stream in order: each sum is one of consecutive cells.
+    rows, starts, counts = np.unique(path[:, 0], return_index=True, return_counts=True)
+    found = np.full((n, values.shape[1]), np.nan)
+    found[rows] = np.add.reduceat(values[path[:, 1]], starts, axis=0) / counts[:, None]
+    return found
+
+
+def costs_between(A, B, metric="sqeuclidean"):
+    """Distances between all frames of two streams, checked as :func:`dtw` does.
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+    """
+    A, B = _pair(A, B, metric)
+    return _blocks(A, B, metric, math.inf)(0, len(A))
+
+
+def _blocks(A, B, metric, width):
+    """A function that computes the costs of some rows."""
+    if B is None:
+        return lambda first, stop: A[first:stop]
+    if metric == "sqeuclidean":
+        transposed = np.ascontiguousarray(B.T)
+
+        def block(first, stop):
+            out = np.empty((min(stop, len(A)) - first, len(B)))
+            kernels.squared(A[first:stop], transposed, first, len(A), width, out)
+            return out
+
+        return block
+    return lambda first, stop: _finite(cdist(A[first:stop], B, metric))
+
+
+def _finite(costs):
+    if not np.isfinite(costs).all():
+        raise ValueError(
+            "the metric is not finite between some frames (the cosine of a frame of zeros, say): "
+            "choose another, or leave those frames out."
+        )
+    return costs
+
+
+def _pair(A, B, metric):
+    """Two checked streams, or costs and None."""
+    if isinstance(metric, str) and metric == PRECOMPUTED:
+        if B is not None:
+            raise ValueError("metric='precomputed': pass the costs alone, dtw(costs).")
+        return stream_of(A, "the cost matrix"), None
+    if B is None:
+        raise ValueError("dtw needs two streams, or metric='precomputed' and a matrix of costs.")
+    A, B = stream_of(A, "the first stream"), stream_of(B, "the second stream")
+    if A.shape[1] != B.shape[1]:
+        raise ValueError(
+            f"the streams have {A.shape[1]} and {B.shape[1]} columns, but frames are compared "
+            "column by column: give both the same features, or align them with "
+            "CanonicalTimeWarping."
+        )
+    return A, B
+
+
+def stream_of(values, name):
+    """Frames as a finite float64 array of shape (n, n_columns)."""
+    values = np.asarray(values, np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2:
+        raise ValueError(f"{name} must be an array of frames; got one of shape {values.shape}.")
+    if not values.size:
+        raise ValueError(f"{name} is empty (shape {values.shape}): give it at least one frame.")
+    if not np.isfinite(values).all():
+        bad = int(np.argmin(np.isfinite(values).all(axis=1)))
+        raise ValueError(
+            f"{name} is not finite (NaN or infinite) in frame {bad}: leave such frames out, or "
+            "fill them in."
+        )
+    return np.ascontiguousarray(values)
+
+
+def _weights(step_pattern):
+    if step_pattern not in STEP_PATTERNS:
+        raise ValueError(f"step_pattern={step_pattern!r}: choose one of {list(STEP_PATTERNS)}.")
+    return np.array(STEP_PATTERNS[step_pattern])
+
+
+def check_band(band):
+    """The band as a float, infinite where it is None."""
+    if band is None:
+        return math.inf
+    if not isinstance(band, int | float | np.integer | np.floating) or not band >= 0:
+        raise ValueError(f"band={band!r}: it must be a number at least 0, or None.")
+    return float(band)
+
+
+def no_path(n, m, band, step_pattern):
+    """What to say where no path is admitted."""
+    what = f"no path is admitted between streams of {n} and {m} frames"
+    if band is not None:
+        return f"{what} by band={band!r}: widen it, or pass None."
+    return f"{what} by step_pattern={step_pattern!r}: choose another, or open both ends."
