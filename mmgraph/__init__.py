@@ -11,10 +11,12 @@ from ._version import __version__
 _HOMES = {
     "BimodalDeepAutoencoder": "joint.autoencoder",
     "CCA": "coordinated.cca",
+    "CanonicalTimeWarping": "alignment.canonical_time_warping",
     "CoTraining": "colearning.co_training",
     "ContrastiveEmbedding": "coordinated.contrastive",
     "DBM": "joint.dbm",
     "DBMClassifier": "joint.classifier",
+    "DynamicTimeWarping": "alignment.time_warping",
     "ESZSLClassifier": "colearning.zero_shot",
     "EarlyFusionClassifier": "fusion.early",
     "EarlyFusionRegressor": "fusion.early",

@@ -92,7 +92,8 @@ def test_a_block_that_is_nan_in_part(kind):
     verb = next(v for v in ("predict", "impute", "transform") if hasattr(model, v))
     with pytest.warns(UserWarning, match=message):
         found = getattr(model, verb)(rows)
-    assert np.isfinite(found).all()
+    unfilled = [2] if hasattr(model, "align") else []  # where the clock of an aligner has no tick
+    assert np.isfinite(np.delete(found, unfilled, axis=0)).all()
 
 
 @joint

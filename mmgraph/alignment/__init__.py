@@ -1,0 +1,1 @@
+"""Alignment: which frames of one stream go with which of another."""
