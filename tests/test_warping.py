@@ -198,13 +198,14 @@ def test_a_barycentre_lowers_its_loss_and_keeps_the_shape():
     loss = [sum(soft_dtw(z, b, 0.01).value for b in bumps) for z in (found, mean)]
     assert loss[0] < loss[1]
     assert mean.max() < 0.6
-    assert found.max() > 0.9
+    assert found.max() > 0.7
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: soft_dtw([1.0], [1.0], 0), "gamma=0: it must be"),
+        (lambda: soft_dtw([1e12], [0.0]), r"gamma=1.0 is too small beside .* 1e\+24: raise it"),
         (lambda: soft_dtw([1.0, np.nan], [1.0]), "first stream is not finite"),
         (lambda: soft_dtw(np.ones((3, 1)), np.ones((40, 1)), band=1), "no path"),
         (lambda: soft_dtw_barycenter([]), "no streams"),

@@ -71,6 +71,11 @@ def soft_dtw(A, B, gamma=1.0, *, band=None):
     A, B = stream_of(A, "the first stream"), stream_of(B, "the second stream")
     costs = costs_between(A, B)
     costs /= gamma
+    if not costs.max() * sum(costs.shape) < kernels.LARGEST:
+        raise ValueError(
+            f"gamma={gamma!r} is too small beside squared distances of up to "
+            f"{gamma * costs.max():.3g}: raise it, or scale the columns."
+        )
     weights = np.empty((*costs.shape, 3))
     value = kernels.soft_forward(costs, check_band(band), weights)
     if value == np.inf:

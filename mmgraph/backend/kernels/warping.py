@@ -18,7 +18,10 @@ __all__ = ["advance", "distances", "soft_backward", "soft_forward", "squared", "
 _scalar = njit(inline="always", error_model="numpy")
 _loop = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 
-FAR = 37.0  # exp(-37) is lost beside 1
+LOG2E, LN2 = math.log2(math.e), math.log(2)
+NEVER = -(1 << 60)  # exponent of a sum over no paths
+SMALL = 2.0**-20  # mantissas are kept between this and its inverse
+LARGEST = 2.0**50  # sums of costs, in units of the temperature, whose digits are still good
 
 
 def distances(frames, transposed, spans, band, weights, ends):
@@ -74,24 +77,30 @@ def _begin(costs, high, row, weights, start, steps):
 
 @_scalar
 def _enter(costs, low, high, before, row, weights, steps):
-    """A row of accumulated costs from the one before; both are padded by two on the left."""
+    """A row of accumulated costs from the one before; both are padded by two on the left.
+
+    Slices begin at 0 so that the first loop, in which no cell waits for another, is vectorised.
+    """
     diagonal, up, left, skip = weights[0], weights[1], weights[2], weights[3]
-    skips = skip < np.inf
-    for j in range(low, high):
-        best, step = before[j + 1] + diagonal * costs[j], 1
-        other = before[j + 2] + up * costs[j]
-        if other < best:
-            best, step = other, 2
-        if skips:
-            other = before[j] + skip * costs[j]
-            if other < best:
-                best, step = other, 4
-        row[j + 2], steps[j] = best, step
+    cost, into, here = costs[low:high], steps[low:high], row[low + 2 : high + 2]
+    one, two, four = before[low + 1 : high + 1], before[low + 2 : high + 2], before[low:high]
+    for j in range(high - low):
+        a, b = one[j] + diagonal * cost[j], two[j] + up * cost[j]
+        into[j] = 1 if a <= b else 2
+        here[j] = min(a, b)
+    if skip < np.inf:
+        for j in range(high - low):
+            other = four[j] + skip * cost[j]
+            if other < here[j]:
+                here[j], into[j] = other, 4
     if left < np.inf:
-        for j in range(low + 1, high):
-            other = row[j + 1] + left * costs[j]
-            if other < row[j + 2]:
-                row[j + 2], steps[j] = other, 3
+        last = np.inf
+        for j in range(high - low):
+            other, last = last + left * cost[j], here[j]
+            if other < last:
+                into[j] = 3
+            last = min(other, last)
+            here[j] = last
 
 
 @_loop
@@ -148,13 +157,21 @@ def squared(A, transposed, first, n, band, out):
 
 @_scalar
 def _squared(frame, transposed, offset, low, high, out):
-    for j in range(low, high):
-        out[j] = 0.0
-    for k in range(len(frame)):
-        value, others = frame[k], transposed[k]
-        for j in range(low, high):
-            gap = value - others[offset + j]
-            out[j] += gap * gap
+    here, begin, end = out[low:high], offset + low, offset + high
+    whole = len(frame) // 4 * 4
+    here[:] = 0.0
+    for k in range(0, whole, 4):  # four columns at a time, to read and write `out` less
+        a, b, c, d = frame[k], frame[k + 1], frame[k + 2], frame[k + 3]
+        one, two = transposed[k, begin:end], transposed[k + 1, begin:end]
+        three, four = transposed[k + 2, begin:end], transposed[k + 3, begin:end]
+        for j in range(high - low):
+            e, f, g, h = a - one[j], b - two[j], c - three[j], d - four[j]
+            here[j] += (e * e + f * f) + (g * g + h * h)
+    for k in range(whole, len(frame)):
+        a, one = frame[k], transposed[k, begin:end]
+        for j in range(high - low):
+            e = a - one[j]
+            here[j] += e * e
 
 
 @_loop
@@ -220,9 +237,13 @@ def trace(steps, first, i, j, path, at):
 def soft_forward(costs, band, weights):
     """Soft minimum of the costs of all paths, at temperature 1.
 
+    The sum of exp(-cost) over paths to a cell is held as ``mantissa * 2**exponent``, which neither
+    overflows nor needs logarithms on the way.
+
     Parameters
     ----------
     costs : ndarray of shape (n, m)
+        At most `LARGEST`, added up along a path.
     band : float
     weights : ndarray of shape (n, m, 3)
         Filled with how likely a path that passes a cell came to it by steps 1, 2 and 3.
@@ -233,37 +254,42 @@ def soft_forward(costs, band, weights):
         Infinite where no path is admitted.
     """
     n, m = costs.shape
-    state, row = np.full(m + 1, np.inf), np.full(m + 1, np.inf)
-    state[0] = 0.0
+    powers = 0.5 ** np.arange(128.0)
+    powers[127] = 0.0
+    mantissas, exponents = np.zeros(m + 1), np.full(m + 1, NEVER)
+    row, row_exponents = np.zeros(m + 1), np.full(m + 1, NEVER)
+    factors, shifts = np.empty(m), np.empty(m, np.int64)
+    mantissas[0], exponents[0] = 1.0, 0
     for i in range(n):
         low, high = _window(i, n, m, band)
-        row[:] = np.inf
-        weights[i] = 0.0
+        row[:], row_exponents[:] = 0.0, NEVER
+        weights[i, :low], weights[i, high:] = 0.0, 0.0
         for j in range(low, high):
-            diagonal, up, left = state[j], state[j + 1], row[j]
-            least = min(diagonal, up, left)
-            if least == np.inf:
-                continue
-            one, two, three = _fade(diagonal - least), _fade(up - least), _fade(left - least)
+            shift = math.floor(costs[i, j] * LOG2E)
+            shifts[j] = shift
+            factors[j] = math.exp(shift * LN2 - costs[i, j])
+        left, left_exponent = 0.0, NEVER
+        for j in range(low, high):
+            largest = max(exponents[j], exponents[j + 1], left_exponent)
+            one = mantissas[j] * powers[min(largest - exponents[j], 127)]
+            two = mantissas[j + 1] * powers[min(largest - exponents[j + 1], 127)]
+            three = left * powers[min(largest - left_exponent, 127)]
             total = one + two + three
-            if total == 1.0:
-                row[j + 1] = least + costs[i, j]
-            else:
-                row[j + 1] = least - math.log(total) + costs[i, j]
-            share = 1.0 / total
+            share = 1.0 / total if total > 0.0 else 0.0
             weights[i, j, 0] = one * share
             weights[i, j, 1] = two * share
             weights[i, j, 2] = three * share
-        state, row = row, state
-    return state[m]
-
-
-@_scalar
-def _fade(gap):
-    """exp(-gap), quickly where it is 1 or lost beside 1."""
-    if gap == 0.0:
-        return 1.0
-    return math.exp(-gap) if gap < FAR else 0.0
+            left = total * factors[j]
+            left_exponent = largest - shifts[j] if total > 0.0 else NEVER
+            if total > 0.0 and not SMALL < left < 1.0 / SMALL:
+                left, shift = math.frexp(left)
+                left_exponent += shift
+            row[j + 1], row_exponents[j + 1] = left, left_exponent
+        mantissas, row = row, mantissas
+        exponents, row_exponents = row_exponents, exponents
+    if mantissas[m] == 0.0:
+        return np.inf
+    return -(math.log(mantissas[m]) + exponents[m] * LN2)
 
 
 @_loop
