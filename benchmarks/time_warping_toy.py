@@ -19,6 +19,7 @@ row that says so, or none.
 import argparse
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -168,10 +169,8 @@ def speech(n_recordings):
         "CanonicalTimeWarping, each recording alone": [ours(streams)[0] for streams, _ in new],
         "CanonicalTimeWarping, space of training recordings": together,
     }
-    try:
+    with suppress(ImportError):
         paths["tslearn CTW, each recording alone"] = [tslearn(streams)[0] for streams, _ in new]
-    except ImportError:
-        pass
     for name, some in paths.items():
         errors = [
             HOP * float(np.median(abs(path[:, 0] - at[path[:, 1]])))

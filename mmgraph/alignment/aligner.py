@@ -39,7 +39,8 @@ class Aligner(OneToOneFeatureMixin, TransformerMixin, MultimodalEstimator):
 
     It implements ``_warp(streams, clock)``, which takes the frames of each modality that a sequence
     shows, by name, and returns a :class:`~mmgraph.engine.warping.Warping` of the clock's frames to
-    those of each other one, by name.
+    those of each other one, by name; and ``_compare(streams, clock, name)``, the distances of the
+    frames of two.
     """
 
     def align(self, X):
@@ -92,6 +93,34 @@ class Aligner(OneToOneFeatureMixin, TransformerMixin, MultimodalEstimator):
                 )
                 blocks[name][rows] = match(places, frames, len(rows))
         return self.layout_.join(blocks, views.n_rows, views.dtype, ids=views.ids)
+
+    def distances(self, X, which, modality):
+        """Distances of the frames of two streams, as the aligner compares them.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Frames; NaN where a modality has none.
+        which : int
+            Number of the sequence.
+        modality : str
+            One stream; the other is the clock's.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_frames, n_frames_of_modality)
+        rows, columns : ndarray of int
+            The rows of X that these are.
+        """
+        views = self._check(X)
+        self.layout_.require(modality)
+        streams = _streams(views, views.sequences()[which])
+        if modality not in streams:
+            raise ValueError(f"sequence {which} does not show {modality!r}.")
+        clock = _clock(streams, self.reference_)
+        frames = {name: values for name, (_, values) in streams.items()}
+        found = self._compare(frames, clock, modality)
+        return found, streams[clock][0], streams[modality][0]
 
     def _align(self, views):
         found = []

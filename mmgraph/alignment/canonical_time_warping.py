@@ -3,7 +3,7 @@
 import numbers
 
 from ..engine import canonical_warping
-from ..engine.warping import check_band
+from ..engine.warping import check_band, costs_between
 from ..parameters import require
 from .aligner import Aligner
 
@@ -150,7 +150,14 @@ class CanonicalTimeWarping(Aligner):
         return self
 
     def _warp(self, streams, clock):
-        space = canonical_warping.CanonicalSpace(
+        return canonical_warping.warp(self._space, streams, clock, band=self.band)
+
+    def _compare(self, streams, clock, name):
+        variates = self._space.project({k: streams[k] for k in {clock, name}})
+        return costs_between(variates[clock], variates[name])
+
+    @property
+    def _space(self):
+        return canonical_warping.CanonicalSpace(
             self.means_, self.weights_, self.canonical_correlations_
         )
-        return canonical_warping.warp(space, streams, clock, band=self.band)

@@ -1,6 +1,6 @@
 """Dynamic time warping of streams with the same features."""
 
-from ..engine.warping import STEP_PATTERNS, check_band, dtw
+from ..engine.warping import STEP_PATTERNS, check_band, costs_between, dtw
 from ..parameters import choose
 from .aligner import Aligner
 
@@ -124,3 +124,6 @@ class DynamicTimeWarping(Aligner):
             for name, frames in streams.items()
             if name != clock
         }
+
+    def _compare(self, streams, clock, name):
+        return costs_between(streams[clock], streams[name], self.metric)

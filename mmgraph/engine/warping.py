@@ -164,7 +164,6 @@ def dtw_distances(pairs, *, step_pattern="symmetric1", band=None, open_begin=Fal
     spans = np.column_stack([edges[:-1], edges[1:]]).reshape(-1, 4)
     return kernels.distances(
         frames,
-        np.ascontiguousarray(frames.T),
         spans,
         check_band(band),
         _weights(step_pattern),

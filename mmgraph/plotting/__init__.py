@@ -18,6 +18,7 @@ from .kernel_weights import KernelWeightsDisplay
 from .receptive_fields import ReceptiveFieldsDisplay
 from .retrieval import RetrievalDisplay, SimilarityMatrixDisplay
 from .training import TrainingDisplay
+from .warping import WarpedStreamsDisplay, WarpingPathDisplay
 
 __all__ = [
     "ChainDisplay",
@@ -32,5 +33,7 @@ __all__ = [
     "ScoresDisplay",
     "SimilarityMatrixDisplay",
     "TrainingDisplay",
+    "WarpedStreamsDisplay",
+    "WarpingPathDisplay",
     "words_of",
 ]

@@ -24,15 +24,13 @@ SMALL = 2.0**-20  # mantissas are kept between this and its inverse
 LARGEST = 2.0**50  # sums of costs, in units of the temperature, whose digits are still good
 
 
-def distances(frames, transposed, spans, band, weights, ends):
+def distances(frames, spans, band, weights, ends):
     """Accumulated cost of the best path of each of many pairs of streams, over threads.
 
     Parameters
     ----------
     frames : ndarray of shape (n_frames, n_columns), float64
         All streams, one below the other.
-    transposed : ndarray of shape (n_columns, n_frames), float64
-        The same, transposed and contiguous.
     spans : ndarray of shape (n_pairs, 4), int64
         First frame and the one after the last, of the one and of the other stream.
     band : float
@@ -47,7 +45,7 @@ def distances(frames, transposed, spans, band, weights, ends):
     """
     found = np.empty(len(spans))
     cells = int(((spans[:, 1] - spans[:, 0]) * (spans[:, 3] - spans[:, 2])).sum())
-    shared = frames, transposed, float(band), weights, *ends
+    shared = frames, float(band), weights, *ends
     over_rows(_distances, (spans, found), *shared, n_entries=cells)
     return found
 
@@ -152,41 +150,43 @@ def squared(A, transposed, first, n, band, out):
     """
     for r in range(len(A)):
         low, high = _window(first + r, n, transposed.shape[1], band)
-        _squared(A[r], transposed, 0, low, high, out[r])
+        _squared(A[r], transposed, low, high, out[r])
 
 
 @_scalar
-def _squared(frame, transposed, offset, low, high, out):
-    here, begin, end = out[low:high], offset + low, offset + high
+def _squared(frame, transposed, low, high, out):
+    here = out[low:high]
     whole = len(frame) // 4 * 4
     here[:] = 0.0
     for k in range(0, whole, 4):  # four columns at a time, to read and write `out` less
         a, b, c, d = frame[k], frame[k + 1], frame[k + 2], frame[k + 3]
-        one, two = transposed[k, begin:end], transposed[k + 1, begin:end]
-        three, four = transposed[k + 2, begin:end], transposed[k + 3, begin:end]
+        one, two = transposed[k, low:high], transposed[k + 1, low:high]
+        three, four = transposed[k + 2, low:high], transposed[k + 3, low:high]
         for j in range(high - low):
             e, f, g, h = a - one[j], b - two[j], c - three[j], d - four[j]
             here[j] += (e * e + f * f) + (g * g + h * h)
     for k in range(whole, len(frame)):
-        a, one = frame[k], transposed[k, begin:end]
+        a, one = frame[k], transposed[k, low:high]
         for j in range(high - low):
             e = a - one[j]
             here[j] += e * e
 
 
 @_loop
-def _distances(spans, found, frames, transposed, band, weights, open_begin, open_end):
+def _distances(spans, found, frames, band, weights, open_begin, open_end):
     widest = 0
     for p in range(len(spans)):
         widest = max(widest, spans[p, 3] - spans[p, 2])
+    transposed = np.empty((frames.shape[1], widest))
     costs, steps = np.empty(widest), np.empty(widest, np.uint8)
     state, row = np.empty(widest + 2), np.empty(widest + 2)
     for p in range(len(spans)):
         start, offset = spans[p, 0], spans[p, 2]
         n, m = spans[p, 1] - start, spans[p, 3] - offset
+        transposed[:, :m] = frames[offset : offset + m].T
         for i in range(n):
             low, high = _window(i, n, m, band)
-            _squared(frames[start + i], transposed, offset, low, high, costs)
+            _squared(frames[start + i], transposed, low, high, costs)
             row[: m + 2] = np.inf
             if i == 0:
                 _begin(costs, high, row, weights, open_begin, steps)
