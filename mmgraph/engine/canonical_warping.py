@@ -107,8 +107,11 @@ def warp(space, streams, clock, *, band=None, before=None):
     variates = space.project(streams)
     own = variates[clock]
     others = [name for name in streams if name != clock]
-    if before is None:
-        before = {name: dtw(own, variates[name], band=band).path for name in others}
+    if before is None or len(others) == 1:
+        alone = {name: dtw(own, variates[name], band=band) for name in others}
+        if len(others) == 1:
+            return alone
+        before = {name: w.path for name, w in alone.items()}
     warped = {name: match(before[name], variates[name], len(own)) for name in others}
     found = {}
     for name in others:
