@@ -161,7 +161,7 @@ def speech(n_recordings):
         for rows in (digits.train, digits.test)
     )
     X, layout = joined([streams for streams, _ in heard])
-    model = mg.CanonicalTimeWarping(8, shrinkage=0.1, modalities=layout, sequence=0).fit(X)
+    model = mg.CanonicalTimeWarping(12, shrinkage=0.1, modalities=layout, sequence=0).fit(X)
     X, _ = joined([streams for streams, _ in new])
     together = [found.paths["two"] - found.rows.start for found in model.align(X)]
     paths = {
