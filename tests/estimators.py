@@ -17,9 +17,8 @@ def all_estimators():
 def in_sequence(kind):
     """Whether what an estimator says of a row depends on the rows beside it."""
     model = kind()
-    return "sequence" in model.get_params() and any(
-        hasattr(model, v) for v in ("generate", "align")
-    )
+    ordered = hasattr(model, "generate") or hasattr(model, "align")
+    return ordered and "sequence" in model.get_params()
 
 
 def over(*verbs, having=(), family=None, kinds=None, alone=False):

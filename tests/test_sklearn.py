@@ -120,18 +120,6 @@ def known_to_fail(estimator):
         names = ("sample_order_invariance", "subset_invariance")
         why = "what is said of a frame depends on its neighbours"
         return {f"check_methods_{name}": why for name in names}
-ALIGNERS = (mg.CanonicalTimeWarping, mg.DynamicTimeWarping)  # whose rows are frames in order
-by_row = over(kinds=[kind for kind in ESTIMATORS if kind not in ALIGNERS])
-
-
-def known_to_fail(estimator):
-    """Checks that an estimator is known to fail.
-
-    Where weighted rows are no repeated rows, or two streams are one sequence, in their order.
-    """
-    if isinstance(estimator, ALIGNERS) and estimator.modalities is not None:
-        names = ("sample_order_invariance", "subset_invariance")
-        return {f"check_methods_{name}": "rows are frames of one sequence" for name in names}
     names = ("dense", "sparse") if type(estimator).__name__.startswith("MKL") else ()
     why = "the machine is weighted; widths, centring and folds are of the rows as they are"
     return {f"check_sample_weight_equivalence_on_{name}_data": why for name in names}
@@ -147,7 +135,6 @@ def test_scikit_learn_accepts(estimator, check):
         apt(kind, modalities=INTERLEAVED)
         for kind in ESTIMATORS
         if kind.__name__ != "DynamicTimeWarping"  # whose streams have as many columns each
-        if kind is not mg.DynamicTimeWarping  # whose streams have as many columns each
     ],
     expected_failed_checks=known_to_fail,
 )
@@ -201,7 +188,6 @@ def test_a_seeded_generator_gives_the_same_result_too(kind):
 
 
 @over(alone=True)
-@by_row
 @pytest.mark.parametrize("n_parts", [2, 7, 60])
 def test_batches_of_rows_do_not_matter(kind, n_parts):
     model = small(kind, modalities=INTERLEAVED).fit(GAPS, Y)
