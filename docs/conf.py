@@ -1,5 +1,6 @@
 """Configuration of Sphinx."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -49,3 +50,16 @@ html_theme = "pydata_sphinx_theme"
 html_title = "mmgraph"
 html_sidebars = {"install": [], "results": [], "design": []}
 html_theme_options = {"show_toc_level": 2, "show_prev_next": False}
+
+
+def unlink(app, what, name, obj, options, lines):
+    """Take links to scikit-learn's own pages out of methods that come from there."""
+    if name.endswith((".score", "_request")):
+        text = "\n".join(lines)
+        text = re.sub(r":(?:ref|term):`([^`<]*?)\s*(?:<[^`]*>)?`", r"\1", text)
+        lines[:] = text.split("\n")
+
+
+def setup(app):
+    """Connect the hook above, before numpydoc's."""
+    app.connect("autodoc-process-docstring", unlink, priority=100)

@@ -56,6 +56,7 @@ def load_awa(*, data_home=None, as_frame=False):
     -------
     :class:`~sklearn.utils.Bunch`
         phog : ndarray of shape (1800, 252), float32
+            Histograms of the orientation of edges.
         lss, sift, surf, rgsift : ndarray of shape (1800, 2000), float32
             Histograms of visual words.
         target : ndarray of str, shape (1800,)

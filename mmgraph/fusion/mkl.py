@@ -89,12 +89,12 @@ class MKLClassifier(ClassifierMixin, KernelMachine):
         C=10.0,
         center=True,
         normalize="none",
+        cache_size=500,
         rank=None,
+        random_state=None,
         class_weight=None,
         probability=True,
         cv=5,
-        cache_size=500,
-        random_state=None,
         modalities=None,
     ):
         self.kernels = kernels
@@ -287,12 +287,12 @@ class MKLRegressor(RegressorMixin, KernelMachine):
         solver="alignf",
         solver_params=None,
         C=10.0,
-        epsilon=0.1,
         center=True,
         normalize="none",
-        rank=None,
         cache_size=500,
+        rank=None,
         random_state=None,
+        epsilon=0.1,
         modalities=None,
     ):
         self.kernels = kernels
