@@ -40,13 +40,12 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         Where modalities are compared. `fit` fits a clone of it; to use one that is fitted already,
         wrap it in scikit-learn's :class:`~sklearn.frozen.FrozenEstimator`. Its parameter
         ``modalities`` says which columns are whose. None: ``CCA()``.
-    similarity : {"centred_cosine", "cosine", "correlation", "inner_product"}, \
-default="centred_cosine"
-        Cosine of the representations; of their differences to the mean of their modality in the
-        gallery; or of these with each component weighted by its canonical correlation. Without
-        ``canonical_correlations_`` the last two are the same. ``"inner_product"`` is that of the
-        representations: of class posteriors (:class:`SemanticMatcher`) the probability that both
-        rows are of the same class.
+    similarity : str, default="centred_cosine"
+        ``"cosine"`` of the representations; ``"centred_cosine"``, of their differences to the mean
+        of their modality in the gallery; ``"correlation"``, of these with each component weighted
+        by its canonical correlation, where the embedding has ``canonical_correlations_``; or
+        ``"inner_product"`` of the representations: of class posteriors (:class:`SemanticMatcher`)
+        the probability that both rows are of the same class.
     hubness : {"csls"} or None, default=None
         Correct for gallery rows that are close to everything, by cross-domain similarity local
         scaling: half of their mean similarity to the `n_hub_neighbors` gallery queries next to them
