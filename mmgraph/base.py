@@ -17,14 +17,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    check_array,
-    check_consistent_length,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .backend import random
 from .backend.arrays import resolve_device
@@ -78,25 +71,6 @@ class MultimodalEstimator(BaseEstimator):
                         "be learnt about it. Drop its columns, or add rows that show it."
                     )
         return views
-
-    def _labels(self, X, y):
-        """The classes in y, and the number of each row's."""
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
-                "is None."
-            )
-        y = check_array(y, ensure_2d=False, dtype=None, ensure_min_samples=0, input_name="y")
-        y = column_or_1d(y, warn=True)
-        check_consistent_length(X, y)
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"y has one class only, {classes.tolist()[0]!r}, but a classifier needs two or "
-                "more."
-            )
-        return classes, codes
 
     def __sklearn_is_fitted__(self):
         learnt = {name for name in vars(self) if name.endswith("_") and not name.startswith("__")}

@@ -18,7 +18,14 @@ from sklearn.utils.validation import (
 
 from .engine.opinions import fit_class_weights, fit_number_weights, fit_scale
 
-__all__ = ["Classes", "Numbers", "check_labels", "check_numbers", "check_row_weights"]
+__all__ = [
+    "Classes",
+    "Numbers",
+    "check_classes",
+    "check_labels",
+    "check_numbers",
+    "check_row_weights",
+]
 
 FLOOR = 1e-6  # the least probability that an opinion gives to a class
 
@@ -181,6 +188,12 @@ def check_labels(estimator, y, row_weights):
     every = np.zeros(len(y), int)
     every[used] = codes
     return Classes(classes, np.log(prior / prior.sum())), every
+
+
+def check_classes(estimator, y, n_rows):
+    """The classes of rows that all count alike, and the number of each row's."""
+    task, codes = check_labels(estimator, y, np.ones(n_rows))
+    return task.classes, codes
 
 
 def check_numbers(estimator, y, row_weights):

@@ -15,6 +15,7 @@ from ..engine.kernels import NAMES, automatic, centre, gram
 from ..engine.regression import compatibility
 from ..engine.retrieval import unit
 from ..parameters import choose, require
+from ..targets import check_classes
 
 __all__ = ["ESZSLClassifier", "ZeroShotClassifier"]
 
@@ -189,7 +190,7 @@ class ZeroShotClassifier(ScoreClassifier, EmbeddingUser):
         choose("similarity", self.similarity, SIMILARITIES)
         require("calibration", self.calibration, "-inf", "<inf", numbers.Real)
         views = self._check(X, reset=True)
-        labels, codes = self._labels(X, y)
+        labels, codes = check_classes(self, y, views.n_rows)
         name = self._description()
         described = as_attributes(
             "descriptions", self.descriptions, len(self.layout_.columns[name]), labels
@@ -376,7 +377,7 @@ class ESZSLClassifier(ScoreClassifier, MultimodalEstimator):
             require(name, getattr(self, name), "<0", "<inf", numbers.Real)
         require("calibration", self.calibration, "-inf", "<inf", numbers.Real)
         views = self._check(X, reset=True)
-        labels, codes = self._labels(X, y)
+        labels, codes = check_classes(self, y, views.n_rows)
         classes, attributes = self._class_attributes(labels)
         self.kernels_, self.centrings_, self.scales_ = {}, {}, {}
         total = np.zeros((views.n_rows, views.n_rows))

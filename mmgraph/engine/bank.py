@@ -19,7 +19,7 @@ import scipy.sparse as sp
 
 from .kernels import RADIAL, Centring, Kernel, centre, diagonal, distances, gram
 
-__all__ = ["NORMALISATIONS", "Bank", "KernelMap", "build"]
+__all__ = ["NORMALISATIONS", "Bank", "KernelMap", "build", "inverse"]
 
 NORMALISATIONS = ("none", "cosine", "trace", "variance")
 TILE_BYTES = 1 << 23  # of the tile of all Gram matrices
@@ -267,8 +267,8 @@ class _Side:
 def _place(map_, K, A, unseen):
     """Bring the kernel of rows A with the training rows into its place in feature space."""
     if map_.cosine:
-        K *= _inverse(np.sqrt(np.maximum(diagonal(map_.kernel, A), 0)))[:, None]
-        K *= _inverse(map_.norms)
+        K *= inverse(np.sqrt(np.maximum(diagonal(map_.kernel, A), 0)))[:, None]
+        K *= inverse(map_.norms)
     if map_.centring is not None:
         K[:, unseen] = 0.0
         K -= K.sum(axis=1, keepdims=True) / max(1, K.shape[1] - len(unseen))
@@ -320,7 +320,7 @@ def build(blocks, present, kernels, *, center=True, normalize="none", megabytes=
             map_ = KernelMap(modality, kernel)
             if normalize == "cosine":
                 norms = np.sqrt(np.maximum(K.diagonal(), 0))
-                K *= _inverse(norms)[:, None] * _inverse(norms)
+                K *= inverse(norms)[:, None] * inverse(norms)
                 map_ = map_._replace(cosine=True, norms=_spread(norms, rows, n))
             size = raw = np.trace(K)
             found = centre(K) if center else Centring(K.mean(axis=0), float(K.mean()))
@@ -354,5 +354,6 @@ def _pieces(n_rows, n_kernels, width):
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
-def _inverse(norms):
+def inverse(norms):
+    """One over the norms, 0 where they are not positive."""
     return np.divide(1, norms, out=np.zeros_like(norms), where=norms > 1e-300)

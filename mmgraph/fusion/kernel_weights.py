@@ -11,12 +11,12 @@ from scipy.linalg import eigvalsh
 from sklearn.exceptions import ConvergenceWarning
 
 from ..base import MultimodalEstimator
-from ..engine.bank import NORMALISATIONS, build
+from ..engine.bank import NORMALISATIONS, build, inverse
 from ..engine.combination import SOLVERS
 from ..engine.kernels import NAMES, Kernel, automatic, gram
 from ..parameters import choose, require
 
-__all__ = ["KernelWeights", "as_targets", "documented", "filled", "inverse"]
+__all__ = ["KernelWeights", "as_targets", "documented", "filled"]
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the automatic kernels, relative to the median heuristic
 ITERATIVE = {"simple", "lp", "ridge", "bayes", "cardinality"}  # these profit from a cache
@@ -275,11 +275,6 @@ def filled(views):
             block = np.asarray(block, np.float64)
         blocks[name] = block
     return blocks
-
-
-def inverse(values):
-    """One over the values, 0 where they are not positive."""
-    return np.divide(1, values, out=np.zeros_like(values), where=values > 1e-300)
 
 
 def _length(found):

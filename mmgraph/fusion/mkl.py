@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from ..engine.combination import Problem
 from ..parameters import choose, require
-from ..targets import check_numbers, check_row_weights
+from ..targets import check_classes, check_numbers, check_row_weights
 from .kernel_machine import KernelMachine
 from .kernel_weights import as_targets, documented
 
@@ -137,7 +137,7 @@ class MKLClassifier(ClassifierMixin, KernelMachine):
         require("cv", self.cv, "2", "inf", numbers.Integral)
         choose("probability", self.probability, (True, False))
         views = self._check(X, reset=True)
-        classes, codes = self._labels(X, y)
+        classes, codes = check_classes(self, y, views.n_rows)
         weight = self._row_weights(views, y, sample_weight)
         problem = Problem(as_targets(codes, len(classes)), float(self.C), weight)
         inputs = self._fit_machine(views, problem)

@@ -7,11 +7,12 @@ from scipy.linalg import eigh
 from sklearn.utils.multiclass import type_of_target
 
 from ..base import RepresentationMixin
+from ..engine.bank import inverse
 from ..engine.combination import Problem
 from ..engine.kernels import centre
 from ..parameters import require
-from ..targets import check_numbers, check_row_weights
-from .kernel_weights import KernelWeights, as_targets, documented, inverse
+from ..targets import check_classes, check_numbers, check_row_weights
+from .kernel_weights import KernelWeights, as_targets, documented
 
 __all__ = ["MKLTransformer"]
 
@@ -126,7 +127,7 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
         if type_of_target(y) in ("continuous", "continuous-multioutput"):
             _, y = check_numbers(self, y, check_row_weights(None, views))
             return ((y - y.mean()) / (y.std() or 1.0))[:, None], 0.1
-        classes, codes = self._labels(X, y)
+        classes, codes = check_classes(self, y, views.n_rows)
         return as_targets(codes, len(classes)), None
 
     def _represent(self, views):

@@ -15,7 +15,7 @@ from ..engine.boltzmann import begin, mean_field
 from ..engine.network import Batch, forward
 from ..engine.network import loss as mean_loss
 from ..engine.unrolling import classifier, evidence
-from ..targets import check_labels
+from ..targets import check_classes
 from .dbm import MultimodalDBM
 from .machine import CHAINS_AT_ONCE, BoltzmannEstimator, _chunks
 from .network import NetworkEstimator
@@ -201,8 +201,7 @@ class DBMClassifier(ClassifierMixin, NetworkEstimator):
         self._check_parameters()
         self._machine()
         views = self._check(X, reset=True)
-        task, codes = check_labels(self, y, np.ones(views.n_rows))
-        classes = task.classes
+        classes, codes = check_classes(self, y, views.n_rows)
         key = derive(random.key(self.random_state), FIT)
         checkpoint = Checkpoint(self, views, key, y=codes)
         machine = self._fitted_machine(X, checkpoint.key)

@@ -10,6 +10,7 @@ from ..coordinated.embedding import EmbeddingUser
 from ..engine.regression import fit_softmax
 from ..engine.retrieval import unit
 from ..parameters import choose, require
+from ..targets import check_classes
 from .retriever import matching_score
 
 __all__ = ["SemanticMatcher"]
@@ -112,7 +113,7 @@ class SemanticMatcher(RepresentationMixin, EmbeddingUser):
         views = self._check(X, reset=True)
         embedding, regressions = None, {}
         if self.matching != "correlation":
-            classes, codes = self._labels(X, y)
+            classes, codes = check_classes(self, y, views.n_rows)
         if self.matching != "semantic":
             embedding = self._fitted_embedding(X, y)
         if self.matching != "correlation":
