@@ -186,7 +186,7 @@ def run(speaker, data, rounds):
 
 
 def table(results):
-    """Mean and standard deviation over the speakers, before and after adapting, and each of them."""
+    """Mean and standard deviation over the speakers, before and after adapting, and each."""
     names = [r["speaker"] for r in results]
     lines = [".. list-table::", "   :header-rows: 1", ""]
     cells = [["query", "first heard", "adapted", *(f"{name}, adapted" for name in names)]]
