@@ -10,7 +10,7 @@ TEST_EXTRA ?= test
 help:
 	@echo "make demo   train a small model and write what it generates to demo/"
 	@echo "make test   lint, then all tests and doctests"
-	@echo "make lint   ruff's rules and format alone"
+	@echo "make lint   rules, format and types alone"
 	@echo "make docs   the documentation, in docs/_build/html"
 	@echo "make bench  time mmgraph beside its peers"
 	@echo "make clean  remove all of the above"
@@ -24,6 +24,7 @@ test: lint
 lint: .venv-test/ready
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
+	.venv-test/bin/mypy
 
 docs: .venv-docs/ready
 	.venv-docs/bin/sphinx-build -W --keep-going -b html $(SPHINXOPTS) docs docs/_build/html
@@ -34,7 +35,7 @@ bench: .venv-bench/ready
 clean:
 	rm -rf .venv-demo .venv-test .venv-docs .venv-bench demo build *.egg-info
 	rm -rf docs/_build docs/gallery docs/generated docs/sg_execution_times.rst
-	rm -rf .pytest_cache .ruff_cache .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find mmgraph tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
 
 .venv-demo/ready: EXTRA = plot

@@ -80,9 +80,9 @@ class Sums(NamedTuple):
     n_free: float
     z: np.ndarray
     zz: np.ndarray
-    x: np.ndarray = 0.0
-    xz: np.ndarray = 0.0
-    xx: np.ndarray = 0.0
+    x: np.ndarray | float = 0.0
+    xz: np.ndarray | float = 0.0
+    xx: np.ndarray | float = 0.0
 
     def plus(self, other):
         """The sums of both sets of rows."""
