@@ -2,17 +2,20 @@
 
 PYTHON ?= python3
 SPHINXOPTS ?=
+# of BLAS and of mmgraph
+ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 # test,ptx also compiles the CUDA kernels, without a GPU
 TEST_EXTRA ?= test
 
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test lint docs bench bench-quick test-oldest test-dist clean
 
 help:
 	@echo "make demo   train a small model and write what it generates to demo/"
 	@echo "make test   lint, then all tests and doctests"
 	@echo "make lint   rules, format and types alone"
 	@echo "make docs   the documentation, in docs/_build/html"
-	@echo "make bench  time mmgraph beside its peers"
+	@echo "make bench  time mmgraph beside its peers (hours); make bench-quick: under five minutes"
+	@echo "make test-oldest, test-dist  the tests with the oldest dependencies; of what is packed"
 	@echo "make clean  remove all of the above"
 
 demo: .venv-demo/ready
@@ -30,10 +33,25 @@ docs: .venv-docs/ready
 	.venv-docs/bin/sphinx-build -W --keep-going -b html $(SPHINXOPTS) docs docs/_build/html
 
 bench: .venv-bench/ready
-	.venv-bench/bin/python -m benchmarks
+	$(ONE_THREAD) .venv-bench/bin/python -m benchmarks
+
+bench-quick: .venv-bench/ready
+	$(ONE_THREAD) .venv-bench/bin/python -m benchmarks --quick
+
+test-oldest: .venv-oldest/ready
+	.venv-oldest/bin/python -m pytest
+
+# The wheel in an environment of its own, under the tests of the source archive.
+test-dist: .venv-dist/ready
+	rm -rf dist build/dist
+	.venv-dist/bin/python -m build
+	.venv-dist/bin/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
+	mkdir -p build/dist && tar xzf dist/*.tar.gz -C build/dist --strip-components 1
+	rm -r build/dist/mmgraph
+	cd build/dist && ../../.venv-dist/bin/python -m pytest tests
 
 clean:
-	rm -rf .venv-demo .venv-test .venv-docs .venv-bench demo build *.egg-info
+	rm -rf .venv-* demo build dist *.egg-info
 	rm -rf docs/_build docs/gallery docs/generated docs/sg_execution_times.rst
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find mmgraph tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
@@ -42,8 +60,11 @@ clean:
 .venv-test/ready: EXTRA = $(TEST_EXTRA)
 .venv-docs/ready: EXTRA = docs
 .venv-bench/ready: EXTRA = bench
+.venv-oldest/ready: EXTRA = test
+.venv-oldest/ready: CONSTRAINTS = --constraint constraints-oldest.txt
+.venv-dist/ready: EXTRA = test,dist
 
 .venv-%/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-$*
-	.venv-$*/bin/python -m pip install --quiet --editable '.[$(EXTRA)]'
+	.venv-$*/bin/python -m pip install --quiet $(CONSTRAINTS) --editable '.[$(EXTRA)]'
 	touch $@
