@@ -9,8 +9,27 @@ from importlib.metadata import PackageNotFoundError, version
 
 from threadpoolctl import threadpool_info
 
-PACKAGES = """mmgraph numpy scipy scikit-learn numba cca-zoo hmmlearn MKLpy himalaya rbms multivae
-dtaidistance tslearn pomegranate dynamax mofapy2 torch cupy-cuda12x cupy-cuda13x""".split()
+PACKAGES = [
+    "mmgraph",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "numba",
+    "cca-zoo",
+    "hmmlearn",
+    "MKLpy",
+    "himalaya",
+    "rbms",
+    "multivae",
+    "dtaidistance",
+    "tslearn",
+    "pomegranate",
+    "dynamax",
+    "mofapy2",
+    "torch",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+]
 
 
 def list_table(rows):
