@@ -36,6 +36,7 @@ _HOMES = {
     "Retriever": "translation.retriever",
     "SemanticMatcher": "translation.semantic",
     "SparseCCA": "coordinated.sparse_cca",
+    "TrajectoryHMM": "translation.trajectory_hmm",
     "ZeroShotClassifier": "colearning.zero_shot",
     "datasets": "datasets",
     "load": "persistence",

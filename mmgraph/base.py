@@ -266,15 +266,18 @@ class GenerativeMixin:
         -------
         ndarray of shape (n_rows, n_target), or (n_samples, n_rows, n_target) when drawn
         """
-        check_is_fitted(self)
-        self.layout_.require(target)
-        X = _hidden(X, self.layout_.columns[target], self.n_features_in_)
-        views = self._check(X).hide(target)
+        views = self._check_beside(X, target)
         if n_samples is None:
             completed = self._complete(views)
         else:
             completed = self._complete(views, _count(n_samples), self._key(random_state))
         return np.asarray(completed[target], views.dtype)
+
+    def _check_beside(self, X, target):
+        """Validate X without one modality, whatever it holds of that, and split it."""
+        check_is_fitted(self)
+        columns = self.layout_.columns[self.layout_.require(target)]
+        return self._check(_hidden(X, columns, self.n_features_in_)).hide(target)
 
     @_has("_log_density")
     def score_samples(self, X):
