@@ -15,7 +15,14 @@ import numpy as np
 import pytest
 
 from mmgraph import datasets
-from mmgraph.datasets import _fetch, mnist, multiple_features, spoken_digits
+from mmgraph.datasets import (
+    _fetch,
+    basic_motions,
+    japanese_vowels,
+    mnist,
+    multiple_features,
+    spoken_digits,
+)
 from mmgraph.datasets._fetch import RemoteFile, digest_arrays, fetch, read_npz
 
 needs_copies = pytest.mark.skipif(
@@ -292,6 +299,8 @@ def test_read_npz_refuses_other_content(tmp_path):
 
 
 FETCHERS = [
+    datasets.fetch_basic_motions,
+    datasets.fetch_japanese_vowels,
     datasets.fetch_mnist,
     datasets.fetch_multiple_features,
     datasets.fetch_spoken_digits,
@@ -617,3 +626,80 @@ def test_uci_tables(name, shape, n_positive):
 def test_uci_tables_refuse_another_name():
     with pytest.raises(ValueError, match="name='iris': choose one of"):
         datasets.fetch_uci_table("iris")
+
+
+# Sequences of the archives of time series
+
+
+def write_ts(path, sequences, labels, length=None):
+    """A ts file, sequences filled with zeros to a length."""
+    lines = ["#A comment", "@problemName x", "@data"]
+    for frames, label in zip(sequences, labels, strict=True):
+        filled = np.pad(frames, ((0, (length or len(frames)) - len(frames)), (0, 0)))
+        lines.append(":".join([",".join(map(repr, c.tolist())) for c in filled.T] + [str(label)]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_motions_are_read_from_their_files(home, monkeypatch):
+    frames, labels = np.random.default_rng(0).normal(size=(4, 100, 6)), ["b", "a", "a", "b"]
+    for part, own in (("TRAIN", slice(0, 3)), ("TEST", slice(3, 4))):
+        write_ts(home / "motions" / f"BasicMotions_{part}.ts", frames[own], labels[own])
+    arrays = {"acceleration": frames[:, :, :3], "rotation": frames[:, :, 3:], "y": np.array(labels)}
+    parts = {"train": slice(0, 3), "test": slice(3, 4)}
+    content = {f"{n}_{p}": a[own] for n, a in arrays.items() for p, own in parts.items()}
+    with pytest.raises(OSError, match=r"not what it should be.*fetch again"):
+        datasets.fetch_basic_motions(data_home=home)
+    monkeypatch.setattr(basic_motions, "CONTENT", digest_arrays(**content))
+    bunch = datasets.fetch_basic_motions(data_home=home)
+    np.testing.assert_array_equal(bunch.rotation, frames[:, :, 3:].reshape(-1, 3))
+    np.testing.assert_array_equal(bunch.target[::100], [1, 0, 0, 1])
+    assert len(bunch.train) == 300
+    assert bunch.test[0] == 300
+    (home / "motions" / "BasicMotions_TEST.ts").write_text("@data\n1,x:a\n")
+    with pytest.raises(OSError, match=r"cannot be read.*Delete"):
+        datasets.fetch_basic_motions(data_home=home)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_vowels_are_read_without_their_filling(home, monkeypatch, first):
+    rng = np.random.default_rng(0)
+    frames = [rng.normal(size=(n, 12)) for n in (7, 9, 8)]
+    frames[0][3] = 0  # silence in the middle stays
+    write_ts(home / "motions" / "JapaneseVowels_TRAIN.ts", frames[:2], [first, first + 1], 29)
+    write_ts(home / "motions" / "JapaneseVowels_TEST.ts", frames[2:], [first], 29)
+    content = {
+        "frames_train": np.concatenate(frames[:2]),
+        "frames_test": frames[2],
+        "length_train": np.array([7, 9]),
+        "length_test": np.array([8]),
+        "y_train": np.array([1, 2]),
+        "y_test": np.array([1]),
+    }
+    monkeypatch.setattr(japanese_vowels, "CONTENT", digest_arrays(**content))
+    bunch = datasets.fetch_japanese_vowels(data_home=home)
+    np.testing.assert_array_equal(bunch.cepstra, np.concatenate(frames))
+    np.testing.assert_array_equal(bunch.sequence, [0] * 7 + [1] * 9 + [2] * 8)
+    np.testing.assert_array_equal(bunch.target, [0] * 7 + [1] * 9 + [0] * 8)
+    assert bunch.test.tolist() == list(range(16, 24))
+
+
+@needs_copies
+def test_basic_motions():
+    pytest.importorskip("pandas")
+    bunch = datasets.fetch_basic_motions(download_if_missing=False, as_frame=True)
+    assert bunch.acceleration.shape == bunch.rotation.shape == (8000, 3)
+    assert bunch.target_names == ["Badminton", "Running", "Standing", "Walking"]
+    for rows in (bunch.train, bunch.test):
+        assert np.bincount(bunch.target[rows]).tolist() == [1000] * 4
+    assert bunch.frame.columns[3] == "rotation__x"
+
+
+@needs_copies
+def test_japanese_vowels():
+    bunch = datasets.fetch_japanese_vowels(download_if_missing=False)
+    assert bunch.cepstra.shape == (9961, 12)
+    lengths = np.bincount(bunch.sequence)
+    assert (lengths.min(), lengths.max()) == (7, 29)
+    assert len(np.unique(bunch.sequence[bunch.train])) == 270
+    assert np.unique(bunch.target).tolist() == list(range(9))
