@@ -44,17 +44,17 @@ def mel_bands(n_bands=24, n_fft=256, sample_rate=8000):
     return np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
 
 
-def cepstra(waveform):
+def cepstra(waveform, n_bands=24):
     """Cepstra and their first and second differences: shape (n_frames, 39).
 
-    13 cepstra of 24 bands, of Hann windows of 25 ms every 10 ms, in decibels; differences over 9
-    frames.
+    13 cepstra of the lowest of 24 bands (fewer where these are), of Hann windows of 25 ms every 10
+    ms, in decibels; differences over 9 frames.
     """
     sound = np.pad(waveform / 32768, (0, max(0, 256 + 8 * 80 - len(waveform))))
     window = np.pad(get_window("hann", 200), 28)
     frames = np.lib.stride_tricks.sliding_window_view(sound, 256)[::80]
     power = np.abs(np.fft.rfft(frames * window)) ** 2
-    loudness = 10 * np.log10(np.maximum(power @ mel_bands().T, 1e-10))
+    loudness = 10 * np.log10(np.maximum(power @ mel_bands()[:n_bands].T, 1e-10))
     loudness = np.maximum(loudness, loudness.max() - 80)
     c = dct(loudness, type=2, norm="ortho", axis=1)[:, :13]
     slopes = [savgol_filter(c, 9, k, deriv=k, axis=0, mode="interp") for k in (1, 2)]
