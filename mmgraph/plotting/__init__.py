@@ -12,18 +12,22 @@ from .correlation import (
     ScoresDisplay,
 )
 from .dropped_modalities import DroppedModalitiesDisplay
+from .generated_stream import GeneratedStreamDisplay
 from .generation import GenerationDisplay
 from .joint_space import JointSpaceDisplay
 from .kernel_weights import KernelWeightsDisplay
 from .receptive_fields import ReceptiveFieldsDisplay
 from .retrieval import RetrievalDisplay, SimilarityMatrixDisplay
+from .state_timeline import StateTimelineDisplay
 from .training import TrainingDisplay
+from .transition_graph import TransitionGraphDisplay
 from .warping import WarpedStreamsDisplay, WarpingPathDisplay
 
 __all__ = [
     "ChainDisplay",
     "CorrelationCircleDisplay",
     "DroppedModalitiesDisplay",
+    "GeneratedStreamDisplay",
     "GenerationDisplay",
     "JointSpaceDisplay",
     "KernelWeightsDisplay",
@@ -32,7 +36,9 @@ __all__ = [
     "RetrievalDisplay",
     "ScoresDisplay",
     "SimilarityMatrixDisplay",
+    "StateTimelineDisplay",
     "TrainingDisplay",
+    "TransitionGraphDisplay",
     "WarpedStreamsDisplay",
     "WarpingPathDisplay",
     "words_of",
