@@ -117,14 +117,11 @@ class Data(NamedTuple):
         First frame of each sequence, and the number of frames.
     known : ndarray of int, shape (n_frames,), or None
         State of each frame where it is known, else -1.
-    weights : tuple of ndarray of shape (n_frames,), or None
-        Exponents of each stream in each frame, which multiply that of the stream. 0 leaves it out.
     """
 
     features: tuple
     offsets: np.ndarray
     known: np.ndarray | None = None
-    weights: tuple | None = None
 
     @property
     def n_frames(self):
@@ -492,17 +489,13 @@ class _Chain:
     def likelihood(self, data, rows):
         """Log-likelihood of frames under each state, and what the emissions keep of the work."""
         total, kept = None, []
-        for i, (stream, features) in enumerate(zip(self.model.streams, data.features, strict=True)):
+        for stream, features in zip(self.model.streams, data.features, strict=True):
             found, parts = stream.emission.evaluate(features[rows])
             kept.append(parts)
             if not stream.weight:
                 continue
             if stream.weight != 1:
                 found *= found.dtype.type(stream.weight)
-            if data.weights is not None:
-                own = data.weights[i][rows]
-                found[own == 0] = 0  # also where a state is impossible
-                found *= own[:, None].astype(found.dtype)
             if stream.states is not None:
                 found = np.take(found, stream.states, axis=1)
             if total is None:

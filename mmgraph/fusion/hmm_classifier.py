@@ -1,23 +1,20 @@
 """Classification of sequences by one hidden Markov model a class."""
 
 import itertools
-import numbers
 
 import numpy as np
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from ..base import MultimodalEstimator
 from ..engine import markov
-from ..parameters import require
 from .hmm import MultiStreamHMM
 
 __all__ = ["HMMClassifier"]
 
 MANY, FEW = 10, 4  # steps of the weights that tuning tries, for up to three streams and for more
-GRID = 1001  # quantiles that say how probable a frame is among training frames
 
 
 class HMMClassifier(ClassifierMixin, MultimodalEstimator):
@@ -39,11 +36,6 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
     stream_weights : dict of str to float, default=None
         Exponents of the streams when sequences are classified; 1 where not given. The models learn
         with exponents 1. :meth:`tune` finds them.
-    doubt : float, default=0.0
-        Share of the training frames below which a frame of a stream counts as doubtful: its
-        exponent falls with the share of training frames that are less probable than it, from its
-        full value to 0 where none is. So a stream loses weight in the frames that it hears badly,
-        whatever happened to it. 0: all frames count in full.
     sequence : int or str, default=None
         Column of the sequence ids; rows of a sequence are next to each other. None: every row is a
         sequence of one frame.
@@ -63,8 +55,6 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
         Logarithm of the share of each class among the sequences.
     stream_weights_ : dict of str to float
         Exponents in use: those given, or those that :meth:`tune` found.
-    typical_ : dict of str to ndarray of shape (1001,)
-        By stream, quantiles of the log-density of training frames, with `doubt`.
     layout_ : Layout
         Columns of each stream.
     n_features_in_ : int
@@ -105,18 +95,10 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
     """
 
     def __init__(
-        self,
-        hmm=None,
-        *,
-        stream_weights=None,
-        doubt=0.0,
-        sequence=None,
-        modalities=None,
-        random_state=None,
+        self, hmm=None, *, stream_weights=None, sequence=None, modalities=None, random_state=None
     ):
         self.hmm = hmm
         self.stream_weights = stream_weights
-        self.doubt = doubt
         self.sequence = sequence
         self.modalities = modalities
         self.random_state = random_state
@@ -145,7 +127,6 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
             raise TypeError(
                 f"hmm={self.hmm!r}: it must be a MultiStreamHMM, or None for one with its defaults."
             )
-        require("doubt", self.doubt, "0", "<1", numbers.Real)
         views = self._check(X, reset=True)
         labels = self._labels_of_sequences(views, y)
         classes, codes = np.unique(labels, return_inverse=True)
@@ -169,12 +150,6 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
         self.stream_weights_ = models[0]._weights(self.stream_weights)
         self.models_, self.classes_ = models, classes
         self.log_prior_ = np.log(np.bincount(codes) / len(codes))
-        if self.doubt:
-            found = self._typicality(models[0]._data(views, offsets))
-            self.typical_ = {
-                name: np.quantile(values[views.present[name]], np.linspace(0, 1, GRID))
-                for name, values in zip(self.layout_.names, found, strict=True)
-            }
         return self
 
     def decision_function(self, X):
@@ -318,21 +293,7 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
 
     def _data(self, views):
         """Rows as the engine has them: all models share the units of the streams."""
-        data = self.models_[0]._data(views, self._offsets(views))
-        if not self.doubt:
-            return data
-        pairs = zip(self._typicality(data), self.layout_.names, strict=True)
-        ranks = (np.searchsorted(self.typical_[name], values) for values, name in pairs)
-        return data._replace(
-            weights=tuple(np.minimum(rank / (GRID - 1) / self.doubt, 1.0) for rank in ranks)
-        )
-
-    def _typicality(self, data):
-        """Log-density of each frame in each stream, of all states of all classes alike."""
-        for i, features in enumerate(data.features):
-            emissions = (model.model_.streams[i].emission for model in self.models_)
-            found = [emission.log_likelihood(features) for emission in emissions]
-            yield logsumexp(np.hstack(found), axis=1)
+        return self.models_[0]._data(views, self._offsets(views))
 
     def _by_sequence(self, data, weights):
         """Log-prior plus log-likelihood of each sequence under each class."""
