@@ -26,6 +26,7 @@ _HOMES = {
     "KernelCCA": "coordinated.kernel_cca",
     "LateFusionClassifier": "fusion.late",
     "LateFusionRegressor": "fusion.late",
+    "LatentAligner": "alignment.latent_aligner",
     "MKLClassifier": "fusion.mkl",
     "MKLRegressor": "fusion.mkl",
     "MKLTransformer": "fusion.mkl_transformer",

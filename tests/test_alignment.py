@@ -9,8 +9,9 @@ import mmgraph as mg
 from mmgraph.engine.canonical_warping import even_path, joint_path
 from mmgraph.engine.warping import dtw
 
-ALIGNERS = [mg.DynamicTimeWarping, mg.CanonicalTimeWarping]
-both = pytest.mark.parametrize("kind", ALIGNERS, ids=lambda kind: kind.__name__)
+ALIGNERS = [mg.DynamicTimeWarping, mg.CanonicalTimeWarping, mg.LatentAligner]
+every = pytest.mark.parametrize("kind", ALIGNERS, ids=lambda kind: kind.__name__)
+banded = pytest.mark.parametrize("kind", ALIGNERS[:2], ids=lambda kind: kind.__name__)
 
 
 def curve(time):
@@ -75,7 +76,7 @@ def test_a_slower_stream():
     np.testing.assert_array_equal(np.isnan(slow[:, 0]), np.arange(90) % 3 > 0)
 
 
-@both
+@every
 def test_each_sequence_is_aligned_alone(kind):
     layout = {"a": [1, 2], "b": [3, 4]}
     one, two = padded(curve(TIME), curve(LATE)), padded(curve(LATE), curve(TIME**2))
@@ -88,7 +89,7 @@ def test_each_sequence_is_aligned_alone(kind):
     assert [found.rows for found in model.align(X)] == [slice(0, 90), slice(90, 180)]
 
 
-@both
+@every
 def test_sequences_that_lack_streams(kind):
     layout = {"a": [1, 2], "b": [3, 4]}
     full = np.c_[np.zeros(90), padded(curve(TIME), curve(LATE))]
@@ -103,7 +104,7 @@ def test_sequences_that_lack_streams(kind):
     assert model.align(X)[0].clock is None
 
 
-@both
+@every
 def test_one_frame_and_one_modality(kind):
     X = padded(curve(TIME), curve(LATE))
     model = kind(modalities=LAYOUT).fit(X)
@@ -114,7 +115,7 @@ def test_one_frame_and_one_modality(kind):
     np.testing.assert_array_equal(kind().fit_transform(curve(TIME)), curve(TIME))
 
 
-@both
+@every
 def test_in_a_pipeline_before_fusion(kind):
     X = padded(curve(TIME), curve(LATE))
     model = make_pipeline(
@@ -125,11 +126,17 @@ def test_in_a_pipeline_before_fusion(kind):
     assert straight[-1].canonical_correlations_.min() < 0.9
 
 
-@both
+@every
+def test_an_unknown_reference(kind):
+    message = r"unknown modality 'c': the modalities are \['a', 'b'\]"
+    with pytest.raises(ValueError, match=message):
+        kind(reference="c", modalities=LAYOUT).fit(padded(curve(TIME), curve(LATE)))
+
+
+@banded
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"reference": "c"}, r"unknown modality 'c': the modalities are \['a', 'b'\]"),
         ({"band": -1}, "band=-1: it must be a number at least 0, or None"),
         ({"band": "wide"}, "band='wide': it must be"),
     ],
@@ -139,7 +146,7 @@ def test_bad_parameters(kind, params, message):
         kind(modalities=LAYOUT, **params).fit(padded(curve(TIME), curve(LATE)))
 
 
-@both
+@banded
 def test_a_band_that_admits_no_path(kind):
     X = padded(curve(TIME[:3]), curve(TIME))
     model = kind(modalities=LAYOUT, band=2)

@@ -1,5 +1,7 @@
 """The contract of aligners: paths between the streams of each sequence, and a common clock."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -26,12 +28,16 @@ class Alignment(NamedTuple):
         and a row that shows the modality, in order of time.
     distances : dict of str to float
         Cost of each path.
+    posteriors : dict of str to ndarray of shape (n_frames_of_clock, n_frames)
+        Probability that frames go together, for each path, where the aligner knows it: of the rows
+        of the sequence that show the clock, and of those that show the modality.
     """
 
     rows: slice
     clock: str | None
     paths: dict
     distances: dict
+    posteriors: Mapping = MappingProxyType({})
 
 
 class Aligner(OneToOneFeatureMixin, TransformerMixin, MultimodalEstimator):
@@ -139,7 +145,8 @@ class Aligner(OneToOneFeatureMixin, TransformerMixin, MultimodalEstimator):
                 for name, w in warpings.items()
             }
             distances = {name: w.distance for name, w in warpings.items()}
-            found.append(Alignment(rows, clock, paths, distances))
+            posteriors = {n: w.posterior for n, w in warpings.items() if w.posterior is not None}
+            found.append(Alignment(rows, clock, paths, distances, posteriors))
         return found
 
     def _choose_reference(self):
@@ -166,7 +173,11 @@ def _streams(views, rows):
     for name, mask in views.present.items():
         own = rows.start + np.flatnonzero(mask[rows])
         if len(own):
-            frames = views.blocks[name][own]
-            frames = frames.toarray() if sp.issparse(frames) else frames
-            streams[name] = own, np.asarray(frames, np.float64)
+            streams[name] = own, dense_rows(views, name, own)
     return streams
+
+
+def dense_rows(views, name, rows):
+    """Some frames of a modality as a float64 array."""
+    frames = views.blocks[name][rows]
+    return np.asarray(frames.toarray() if sp.issparse(frames) else frames, np.float64)

@@ -45,10 +45,13 @@ class Warping(NamedTuple):
         Its cost.
     path : ndarray of shape (n_cells, 2), int64
         Frames of the one and of the other that it pairs, in order of time.
+    posterior : ndarray of shape (n, m) or None
+        Probability that two frames go together, where it is known.
     """
 
     distance: float
     path: np.ndarray
+    posterior: np.ndarray | None = None
 
 
 def dtw(
