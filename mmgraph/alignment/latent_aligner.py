@@ -85,7 +85,7 @@ class LatentAligner(Aligner):
         For each other modality ``log_likelihood`` and ``objective`` (with the density of the
         parameters) before each iteration, in nats a frame of the reference.
     n_iter_ : int
-        Most iterations done for any modality.
+        Most iterations done for any modality (1 if there is no other).
     converged_ : bool
         Whether all ended before `max_iter`.
     reference_ : str
@@ -190,7 +190,7 @@ class LatentAligner(Aligner):
 
         self.models_, self.encoders_, self.history_ = {}, {}, {}
         self.target_encoder_ = describe(self.reference_, target_codes)
-        self.n_iter_, self.converged_ = 0, True
+        self.n_iter_, self.converged_ = 1, True
         for name in self.layout_.names:
             if name == self.reference_:
                 continue
