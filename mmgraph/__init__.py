@@ -30,6 +30,7 @@ _HOMES = {
     "MKLClassifier": "fusion.mkl",
     "MKLRegressor": "fusion.mkl",
     "MKLTransformer": "fusion.mkl_transformer",
+    "MetricTimeWarping": "alignment.metric_time_warping",
     "MultiStreamHMM": "fusion.hmm",
     "MultimodalDBM": "joint.dbm",
     "ProbabilisticCCA": "coordinated.probabilistic_cca",

@@ -9,9 +9,14 @@ import mmgraph as mg
 from mmgraph.engine.canonical_warping import even_path, joint_path
 from mmgraph.engine.warping import dtw
 
-ALIGNERS = [mg.DynamicTimeWarping, mg.CanonicalTimeWarping, mg.LatentAligner]
+ALIGNERS = [
+    mg.DynamicTimeWarping,
+    mg.CanonicalTimeWarping,
+    mg.MetricTimeWarping,
+    mg.LatentAligner,
+]
 every = pytest.mark.parametrize("kind", ALIGNERS, ids=lambda kind: kind.__name__)
-banded = pytest.mark.parametrize("kind", ALIGNERS[:2], ids=lambda kind: kind.__name__)
+banded = pytest.mark.parametrize("kind", ALIGNERS[:3], ids=lambda kind: kind.__name__)
 
 
 def curve(time):
@@ -115,7 +120,9 @@ def test_one_frame_and_one_modality(kind):
     np.testing.assert_array_equal(kind().fit_transform(curve(TIME)), curve(TIME))
 
 
-@every
+@pytest.mark.parametrize(
+    "kind", [k for k in ALIGNERS if k is not mg.MetricTimeWarping], ids=lambda kind: kind.__name__
+)
 def test_in_a_pipeline_before_fusion(kind):
     X = padded(curve(TIME), curve(LATE))
     model = make_pipeline(

@@ -49,6 +49,8 @@ class Aligner(OneToOneFeatureMixin, TransformerMixin, MultimodalEstimator):
     frames of two.
     """
 
+    _needs_reference = False  # whether only the reference is compared with the others
+
     def align(self, X):
         """Paths between the streams of each sequence.
 
@@ -123,6 +125,11 @@ class Aligner(OneToOneFeatureMixin, TransformerMixin, MultimodalEstimator):
         streams = _streams(views, views.sequences()[which])
         if modality not in streams:
             raise ValueError(f"sequence {which} does not show {modality!r}.")
+        if self._needs_reference and self.reference_ not in streams:
+            raise ValueError(
+                f"sequence {which} does not show the reference, {self.reference_!r}, with which "
+                f"{type(self).__name__} compares the others."
+            )
         clock = _clock(streams, self.reference_)
         frames = {name: values for name, (_, values) in streams.items()}
         found = self._compare(frames, clock, modality)
@@ -134,8 +141,9 @@ class Aligner(OneToOneFeatureMixin, TransformerMixin, MultimodalEstimator):
             streams = _streams(views, rows)
             clock = _clock(streams, self.reference_)
             frames = {name: values for name, (_, values) in streams.items()}
+            known = clock == self.reference_ or not self._needs_reference
             try:
-                warpings = self._warp(frames, clock) if len(streams) > 1 else {}
+                warpings = self._warp(frames, clock) if len(streams) > 1 and known else {}
             except ValueError as error:
                 raise ValueError(f"rows {rows.start} to {rows.stop - 1}: {error}") from error
             paths = {

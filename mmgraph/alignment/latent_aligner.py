@@ -131,6 +131,8 @@ class LatentAligner(Aligner):
     (100, 100)
     """
 
+    _needs_reference = True
+
     def __init__(
         self,
         emission="linear",
@@ -229,7 +231,7 @@ class LatentAligner(Aligner):
         """
         total, n = 0.0, 0
         for frames, clock in self._sequences(self._check(X)):
-            for name in self._others(frames, clock):
+            for name in frames.keys() - {clock} if clock == self.reference_ else ():
                 source, target = self._encode(frames, name)
                 found = self.models_[name].expect(source, target)
                 total += found.log_likelihood - len(target) * self.target_encoder_.log_volume
@@ -294,13 +296,9 @@ class LatentAligner(Aligner):
         target = self.target_encoder_.encode(frames[self.reference_])
         return self.encoders_[name].encode(frames[name]), target
 
-    def _others(self, frames, clock):
-        """The streams that the reference is predicted from."""
-        return [name for name in frames if name != clock] if clock == self.reference_ else []
-
     def _warp(self, streams, clock):
         found = {}
-        for name in self._others(streams, clock):
+        for name in [name for name in streams if name != clock]:
             model = self.models_[name]
             costs = model.emission.costs(*self._encode(streams, name))
             aligned = model.prior.expect(costs)
