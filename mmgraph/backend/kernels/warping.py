@@ -55,8 +55,8 @@ def _window(i, n, m, band):
     """Columns of row i: the first, and the one after the last."""
     if n == 1 or band >= n + m:
         return 0, m
-    centre = i * (m - 1) / (n - 1)
-    return max(0, math.ceil(centre - band)), min(m, math.floor(centre + band) + 1)
+    reach, centre = math.floor(band * (n - 1)), i * (m - 1)
+    return max(0, -((reach - centre) // (n - 1))), min(m, (centre + reach) // (n - 1) + 1)
 
 
 @_scalar
@@ -156,7 +156,7 @@ def squared(A, transposed, first, n, band, out):
 @_scalar
 def _squared(frame, transposed, low, high, out):
     here = out[low:high]
-    whole = len(frame) // 4 * 4
+    whole, even = len(frame) // 4 * 4, len(frame) // 2 * 2
     here[:] = 0.0
     for k in range(0, whole, 4):  # four columns at a time, to read and write `out` less
         a, b, c, d = frame[k], frame[k + 1], frame[k + 2], frame[k + 3]
@@ -165,8 +165,14 @@ def _squared(frame, transposed, low, high, out):
         for j in range(high - low):
             e, f, g, h = a - one[j], b - two[j], c - three[j], d - four[j]
             here[j] += (e * e + f * f) + (g * g + h * h)
-    for k in range(whole, len(frame)):
-        a, one = frame[k], transposed[k, low:high]
+    if even > whole:
+        a, b = frame[whole], frame[whole + 1]
+        one, two = transposed[whole, low:high], transposed[whole + 1, low:high]
+        for j in range(high - low):
+            e, f = a - one[j], b - two[j]
+            here[j] += e * e + f * f
+    if len(frame) > even:
+        a, one = frame[even], transposed[even, low:high]
         for j in range(high - low):
             e = a - one[j]
             here[j] += e * e
