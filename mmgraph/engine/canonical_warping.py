@@ -6,12 +6,13 @@ first step needs are the moments of the paired frames, which are added up along 
 no warping matrix.
 """
 
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-from .correlation import correlate, solve, standardise
-from .moments import gather
+from .correlation import solve, standardise
+from .moments import Moments, Patterns
 from .warping import dtw, match
 
 __all__ = ["CanonicalSpace", "even_path", "fit", "joint_path", "warp"]
@@ -155,6 +156,9 @@ def joint_path(paths, n):
     clock : ndarray of shape (n_tuples,), int64
     frames : dict of str to ndarray of shape (n_tuples,), int64
     """
+    if len(paths) == 1:
+        ((name, path),) = paths.items()
+        return path[:, 0], {name: path[:, 1]}
     frame = np.arange(n)
     counts = {name: np.bincount(path[:, 0], minlength=n) for name, path in paths.items()}
     most = np.max(list(counts.values()), axis=0) if paths else np.ones(n, int)
@@ -169,34 +173,40 @@ def joint_path(paths, n):
 
 def _correlate(sequences, paths, widths, n_components, shrinkage):
     """Canonical correlation analysis of the frames that paths pair."""
+    ends = np.cumsum(list(widths.values())).tolist()
+    places = {name: slice(e - widths[name], e) for name, e in zip(widths, ends, strict=True)}
     total = None
     for (streams, clock), some in zip(sequences, paths, strict=True):
         on_clock, frames = joint_path(some, len(streams[clock]))
         frames[clock] = on_clock
-        blocks = {
-            name: streams[name][frames[name]] if name in streams else np.empty((0, width))
-            for name, width in widths.items()
-        }
-        part = gather(blocks, [(frozenset(streams), np.arange(len(on_clock)))])
+        part = {frozenset(streams): _along({n: streams[n] for n in widths if n in streams}, frames)}
+        part = Patterns(places, part)
         total = part if total is None else total.merge(part)
-    names, places = list(total.columns), list(total.columns.values())
     moments = total.pairwise()
-    covariance = standardise(moments, names, places)
+    names, at = list(places), list(places.values())
+    covariance = standardise(moments, names, at)
     weights = solve(
         covariance,
-        places,
+        at,
         n_components,
         shrinkage=[shrinkage] * len(names),
         widths=list(widths.values()),
     )
-    variates = np.array(
-        [
-            [v.T @ covariance[one, two] @ w for two, w in zip(places, weights, strict=True)]
-            for one, v in zip(places, weights, strict=True)
-        ]
-    )
+    between = [
+        np.einsum("pk,pk->k", v, covariance[one, two] @ w)  # of variates of variance 1
+        for (one, v), (two, w) in combinations(zip(at, weights, strict=True), 2)
+    ]
+    correlations = np.clip(sum(between) / len(between), -1, 1) if between else np.ones(n_components)
     return CanonicalSpace(
-        {name: moments.mean[place] for name, place in zip(names, places, strict=True)},
+        {name: moments.mean[place] for name, place in places.items()},
         dict(zip(names, weights, strict=True)),
-        correlate(variates),
+        correlations,
     )
+
+
+def _along(streams, frames):
+    """Moments of the frames that a path puts side by side."""
+    rows = np.concatenate([x[frames[name]] for name, x in streams.items()], axis=1)
+    mean = rows.mean(axis=0)
+    rows -= mean
+    return Moments(len(rows), mean, rows.T @ rows)

@@ -100,11 +100,9 @@ def along(d, n, m, reach):
 
 
 @_scalar
-def cheapest(diagonal, up, left):
-    """The least of three accumulated costs; of equal ones the step that is named first."""
-    other = min(diagonal, up)
-    step = 1 if diagonal <= up else 2
-    return min(other, left), 3 if left < other else step
+def step_into(diagonal, up, left):
+    """The step of least accumulated cost; of equal ones the first."""
+    return 3 if left < min(diagonal, up) else (1 if diagonal <= up else 2)
 
 
 # --- the CPU loops --------------------------------------------------------------------------------
@@ -153,12 +151,12 @@ def _sweep(first, second, reach, weights, open_begin, steps, last):
             row[:] = np.inf
         else:
             _squared_along(first, second, low, high, m - 1 - d, cost)
-            c, into, here = cost[low:high], steps[d if keep else 0, low:high], row[low + 1 :]
+            c, into = cost[low:high], steps[d if keep else 0, low:high]
+            here = row[low + 1 : high + 1]
             over, above, beside = two[low:high], one[low:high], one[low + 1 : high + 1]
             for i in range(high - low):
-                here[i], into[i] = cheapest(
-                    over[i] + diagonal * c[i], above[i] + up * c[i], beside[i] + left * c[i]
-                )
+                a, b, e = over[i] + diagonal * c[i], above[i] + up * c[i], beside[i] + left * c[i]
+                here[i], into[i] = min(min(a, b), e), step_into(a, b, e)
             row[low] = row[high + 1] = np.inf
             if low == 0 and (d == 0 or (open_begin and cost[0] <= row[1])):
                 row[1], into[0] = cost[0], 0
