@@ -20,6 +20,7 @@ _HOMES = {
     "ESZSLClassifier": "colearning.zero_shot",
     "EarlyFusionClassifier": "fusion.early",
     "EarlyFusionRegressor": "fusion.early",
+    "ForcedAligner": "alignment.forced_aligner",
     "HMMClassifier": "fusion.hmm_classifier",
     "HybridFusionClassifier": "fusion.hybrid",
     "HybridFusionRegressor": "fusion.hybrid",

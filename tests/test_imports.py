@@ -22,7 +22,8 @@ LAYERS = [
     {"checkpoint", "training", "targets"},
     {"predictors", "unimodal"},
     {"joint", "coordinated"},
-    {"translation", "alignment", "fusion", "colearning"},
+    {"translation", "fusion", "colearning"},
+    {"alignment"},
     {"demo"},
     {"", "__main__"},  # "" is mmgraph/__init__.py
 ]
