@@ -30,30 +30,50 @@ class DigitStream(NamedTuple):
     borders: np.ndarray
 
 
-def stream(data, rows):
+def trimmed(wave, decibels=30):
+    """A recording without its quiet edges: 10 ms at a time, so far below the loudest."""
+    n = len(wave) // HOP
+    power = np.square(wave[: n * HOP].astype(float)).reshape(n, HOP).mean(axis=1)
+    loud = np.flatnonzero(power > power.max() / 10 ** (decibels / 10))
+    return wave[loud[0] * HOP : (loud[-1] + 1) * HOP]
+
+
+def sounds(data, *, trim):
+    """The recordings, trimmed or as they are."""
+    return [trimmed(w) for w in data.waveforms] if trim else data.waveforms
+
+
+def stream(waves, target, rows):
     """The stream of some recordings."""
-    waves = [data.waveforms[i] for i in rows]
-    at = np.cumsum([0, *map(len, waves)])
-    frames = cepstra(np.concatenate(waves))
+    own = [waves[i] for i in rows]
+    at = np.cumsum([0, *map(len, own)])
+    frames = cepstra(np.concatenate(own))
     borders = (at - CENTRE + HOP / 2) / HOP
     borders[[0, -1]] = 0, len(frames)
-    return DigitStream(standardised(frames), data.target[rows], borders)
+    frames = (frames - frames.mean(axis=0)) / frames.std(axis=0)
+    return DigitStream(frames, target[rows], borders)
 
 
-def recordings(data, speakers):
-    """Frames, digits and lengths of all recordings of some speakers, standardised by speaker."""
+def streams(waves, data, speaker, length, rng):
+    """All recordings of a speaker in random order, as streams of some number of digits."""
+    rows = rng.permutation(np.flatnonzero(data.speaker == speaker))
+    return [
+        stream(waves, data.target, rows[i : i + length])
+        for i in range(0, len(rows) - length + 1, length)
+    ]
+
+
+def examples(some):
+    """Frames of each digit of some streams, and the digit."""
     frames, digits = [], []
-    for speaker in speakers:
-        rows = np.flatnonzero(data.speaker == speaker)
-        own = [cepstra(data.waveforms[i]) for i in rows]
-        cuts = np.cumsum([len(x) for x in own])[:-1]
-        frames += np.split(standardised(np.concatenate(own)), cuts)
-        digits.append(data.target[rows])
+    for one in some:
+        frames += np.split(one.frames, np.ceil(one.borders[1:-1]).astype(int))
+        digits.append(one.digits)
     return frames, np.concatenate(digits)
 
 
 def packed(frames, digits):
-    """Recordings as X, modalities and y: the number of the recording in column 0."""
+    """Examples as X, modalities and y: the number of the example in column 0."""
     lengths = [len(x) for x in frames]
     X, modalities = mg.pack(
         audio=np.concatenate(frames), sequence=np.repeat(np.arange(len(frames)), lengths)
@@ -61,6 +81,12 @@ def packed(frames, digits):
     return X, modalities, np.repeat(digits, lengths)
 
 
-def standardised(frames):
-    """Each column with mean 0 and deviation 1."""
-    return (frames - frames.mean(axis=0)) / frames.std(axis=0)
+def table(results):
+    """Rows as a reStructuredText list-table."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in [{name: name for name in results[0]}, *results]:
+        for mark, name in zip(["*"] + [" "] * len(results[0]), results[0], strict=False):
+            cell = row.get(name, "")
+            cell = cell if isinstance(cell, str) else f"{cell:.3g}"
+            lines.append(f"   {mark} - {cell}".rstrip())
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,152 @@
+"""Forced alignment of spoken digits: borders in the stream of a speaker who was never heard.
+
+    python -m benchmarks.forced_alignment [--speakers ...] [--out docs/results]
+
+All 500 recordings of a speaker, in random order, make ten streams of 50 digits. The digits and
+their order are known, the borders are looked for; the truth is where one recording ends and the
+next one begins. Models learn from such streams of the other speakers. A border between two frames
+lies half between their middles.
+
+Some speakers' recordings begin and end with silence (80 ms at either end for lucas), and a border
+within silence could be anywhere: the first table has recordings without the edges that are 30 dB
+below the loudest 10 ms, the second one recordings as they are.
+
+The number of states is chosen, by the median error, on the speaker before in the list, with the
+other four training; then all five train. The test speaker's streams are used once.
+
+Baselines: the digits' mean durations, drawn out to the length of the stream; and dynamic time
+warping to the same digits said by each training speaker, of whose borders the median is taken.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+import mmgraph as mg
+from benchmarks._digit_streams import SPEAKERS, examples, packed, sounds, streams, table
+from mmgraph.engine.warping import dtw
+
+STATES = 5, 8, 12
+LENGTH = 50  # digits a stream
+MS = 10
+
+
+def fitted(some, n_states):
+    """An aligner that has learnt from streams."""
+    X, modalities, y = packed(*examples(some))
+    hmm = mg.MultiStreamHMM(n_states, topology="left-right", max_iter=10, tol=0.0)
+    return mg.ForcedAligner(hmm, sequence=0, modalities=modalities).fit(X, y)
+
+
+def align(aligner, one):
+    """What an aligner finds in a stream."""
+    X, _, _ = packed([one.frames], [0])
+    (found,) = aligner.align(X, [one.digits.tolist()])
+    return found
+
+
+def even(some, one):
+    """Borders at the digits' mean durations, drawn out to the length of the stream."""
+    lengths, digits = np.concatenate([np.diff(s.borders) for s in some]), [s.digits for s in some]
+    mean = np.bincount(np.concatenate(digits), lengths) / np.bincount(np.concatenate(digits))
+    at = np.cumsum(mean[one.digits])
+    return at[:-1] / at[-1] * len(one.frames)
+
+
+def warped(some, one, rng):
+    """Borders by dynamic time warping to examples of the same digits."""
+    frames, digits = examples(some)
+    chosen = [frames[rng.choice(np.flatnonzero(digits == k))] for k in one.digits]
+    path = dtw(np.concatenate(chosen), one.frames).path
+    at = np.cumsum([len(x) for x in chosen])[:-1]
+    return path[np.searchsorted(path[:, 0], at), 1]
+
+
+def covered(found, truth, share=0.9):
+    """Whether the middle `share` of the posterior of each border has the truth, to half a frame."""
+    reached = np.cumsum(found.begin[1:], axis=1)
+    low = (reached < (1 - share) / 2).sum(axis=1)
+    high = (reached < (1 + share) / 2).sum(axis=1)
+    return (low - 0.5 <= truth) & (truth <= high + 0.5)
+
+
+def run(speaker, data, trim, n_recordings=500):
+    """Errors in ms by method, and what was chosen."""
+    waves = sounds(data, trim=trim)
+    made = {
+        s: streams(waves, data, s, LENGTH, np.random.default_rng(i))[: n_recordings // LENGTH]
+        for i, s in enumerate(SPEAKERS)
+    }
+    before = SPEAKERS[SPEAKERS.index(speaker) - 1]
+    rest = [s for s in SPEAKERS if s not in (speaker, before)]
+    four = [one for s in rest for one in made[s]]
+    validated = {}
+    for n_states in STATES:
+        aligner = fitted(four, n_states)
+        gaps = [align(aligner, s).spans[1:, 0] - s.borders[1:-1] for s in made[before]]
+        validated[n_states] = MS * float(np.median(abs(np.concatenate(gaps))))
+    best = min(validated, key=validated.get)
+    aligner, rng = fitted([*four, *made[before]], best), np.random.default_rng(0)
+    errors, inside = {"forced alignment": [], "time warping": [], "mean durations": []}, []
+    for one in made[speaker]:
+        truth = one.borders[1:-1]
+        found = align(aligner, one)
+        inside.append(covered(found, truth))
+        borders = {
+            "forced alignment": found.spans[1:, 0],
+            "time warping": np.median([warped(made[s], one, rng) for s in [*rest, before]], axis=0),
+            "mean durations": even([*four, *made[before]], one),
+        }
+        for name, at in borders.items():
+            errors[name].append(MS * abs(at - truth))
+    return {
+        "speaker": speaker,
+        "states": best,
+        "validation": validated,
+        "covered": float(np.concatenate(inside).mean()),
+        "errors": {name: np.concatenate(e).round(2).tolist() for name, e in errors.items()},
+    }
+
+
+def rows(results):
+    """One row a method: the median of each speaker, and what all borders come to."""
+    for name in results[0]["errors"]:
+        by_speaker = {r["speaker"]: np.array(r["errors"][name]) for r in results}
+        every = np.concatenate(list(by_speaker.values()))
+        yield {
+            "median error, ms": name,
+            **{speaker: float(np.median(e)) for speaker, e in by_speaker.items()},
+            "all": float(np.median(every)),
+            "mean": float(every.mean()),
+            "within 50 ms, %": 100 * float((every <= 50).mean()),
+        }
+
+
+def main(argv=None):
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--speakers", nargs="+", default=SPEAKERS, choices=SPEAKERS)
+    parser.add_argument("--recordings", type=int, default=500, help="of each speaker")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(argv)
+    data, results, text = mg.datasets.fetch_spoken_digits(verbose=False), {}, ""
+    for kind, trim in (("edges trimmed", True), ("recordings as they are", False)):
+        results[kind] = []
+        for speaker in options.speakers:
+            found = run(speaker, data, trim, options.recordings)
+            print(kind, speaker, found["states"], found["validation"], found["covered"], flush=True)
+            results[kind].append(found)
+        share = 100 * np.mean([r["covered"] for r in results[kind]])
+        text += f"{kind.capitalize()}; {share:.0f} % of the borders lie in the 90 % intervals:\n\n"
+        text += table(list(rows(results[kind]))) + "\n"
+    print(text)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "forced_alignment.rst").write_text(text, encoding="utf-8")
+        (options.out / "forced_alignment.json").write_text(json.dumps(results) + "\n")
+
+
+if __name__ == "__main__":
+    main()
