@@ -287,11 +287,14 @@ class ForcedAligner(ClassifierMixin, MultimodalEstimator):
 
     def _orders(self, units, n_sequences):
         """Numbers of the units of each sequence, checked."""
-        if isinstance(units, str) or not hasattr(units, "__len__") or len(units) != n_sequences:
-            count = f"{len(units)} entries" if hasattr(units, "__len__") else f"is {units!r}"
+        if isinstance(units, str) or not hasattr(units, "__len__"):
             raise ValueError(
-                f"units must be a list with one list of labels a sequence: it has {count}, and X "
-                f"has {n_sequences} sequence(s)."
+                f"units={units!r}: it must be a list with one list of labels a sequence."
+            )
+        if len(units) != n_sequences:
+            raise ValueError(
+                f"units has {len(units)} entries, but X has {n_sequences} sequence(s): give one "
+                "list of labels a sequence."
             )
         numbers, orders = {label: k for k, label in enumerate(self.classes_.tolist())}, []
         for i, order in enumerate(units):

@@ -197,8 +197,8 @@ def align(units, order, features, silence=None):
 
     Notes
     -----
-    A unit begins with a frame where the frames before it belong to earlier units, so the probability
-    is by how much more probable it is than one frame before that the chain has come as far.
+    That the chain has come as far as a unit becomes more probable from frame to frame; by how much
+    is the probability that the unit begins there.
     """
     n, order = len(features[0]), np.asarray(order)
     if len(order) > n:
