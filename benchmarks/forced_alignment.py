@@ -9,7 +9,7 @@ lies half between their middles.
 
 Some speakers' recordings begin and end with silence (80 ms at either end for lucas), and a border
 within silence could be anywhere: the first table has recordings without the edges that are 30 dB
-below the loudest 10 ms, the second one recordings as they are.
+below the loudest 8 ms, the second one recordings as they are.
 
 The number of states is chosen, by the median error, on the speaker before in the list, with the
 other four training; then all five train. The test speaker's streams are used once.

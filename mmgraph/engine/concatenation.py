@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend import kernels
-from . import markov
 from .transitions import Band
 
 __all__ = ["Border", "Unit", "align", "chain", "decode", "loop", "unit_of"]
@@ -120,10 +119,13 @@ def unit_of(model, data):
     -------
     Unit
     """
-    posterior = markov.posteriors(model, data).astype(np.float64)
+    unit = Unit(model.start, model.transition.matrix, np.zeros(model.n_states), model.streams)
+    streams = [_shared([unit], [0], m) for m in range(len(model.streams))]
+    posterior, band = _emitted(streams, data.features), Band.of(unit.matrix)
+    for a, b in pairwise(data.offsets):
+        _smooth(posterior[a:b], unit.start, band)
     last = posterior[data.offsets[1:] - 1].sum(axis=0)
-    leave = (last + 0.5) / (posterior.sum(axis=0) + 1.0)
-    return Unit(model.start, model.transition.matrix, leave, model.streams)
+    return unit._replace(leave=(last + 0.5) / (posterior.sum(axis=0) + 1.0))
 
 
 def chain(units, order, silence=None):
@@ -214,11 +216,7 @@ def align(units, order, features, silence=None):
     places = np.arange(len(order)) * (1 if silence is None else 2) + (silence is not None)
     slots = network.slot[path]
     spans = np.column_stack([np.searchsorted(slots, places, side) for side in ("left", "right")])
-    with np.errstate(divide="ignore"):
-        log_start, log_values = np.log(network.start), np.log(network.transition.values)
-    log_likelihood = kernels.of(likelihood, "borders").smooth(
-        likelihood, log_start, network.transition.shifts, log_values
-    )
+    log_likelihood = _smooth(likelihood, network.start, network.transition)
     held = np.add.reduceat(likelihood[:n], network.first, axis=1).T  # now the posterior
     reached = np.cumsum(held[::-1], axis=0)[::-1]  # that the chain has come to a unit by a frame
     before = np.pad(reached, ((0, 0), (1, 0)))
@@ -262,16 +260,29 @@ def decode(units, shares, features):
     return slots[starts], starts
 
 
-def _likelihood(network, features):
-    """Log-likelihood of frames under the states, the end in a frame of its own after them."""
-    n, end = len(features[0]), len(network.start) - 1
-    found = np.zeros((n + 1, end + 1))
-    for stream, x in zip(network.streams, features, strict=True):
+def _emitted(streams, features):
+    """Log-likelihood of frames under the states of a chain, its end left out."""
+    found = np.zeros((len(features[0]), len(streams[0].states)))
+    for stream, x in zip(streams, features, strict=True):
         if stream.weight:
             own = np.hstack([emission.evaluate(x)[0] for emission in stream.emissions])
-            found[:n, :end] += stream.weight * own[:, stream.states]
-    found[:n, end] = found[n, :end] = -np.inf
+            found += stream.weight * own[:, stream.states]
     return found
+
+
+def _likelihood(network, features):
+    """Log-likelihood of frames under the states, the end in a frame of its own after them."""
+    found = np.pad(_emitted(network.streams, features), (0, 1), constant_values=-np.inf)
+    found[-1, -1] = 0
+    return found
+
+
+def _smooth(likelihood, start, band):
+    """Turn log-likelihoods of one sequence into distributions of the state; the log-likelihood."""
+    with np.errstate(divide="ignore"):
+        return kernels.of(likelihood, "borders").smooth(
+            likelihood, np.log(start), band.shifts, np.log(band.values)
+        )
 
 
 def _best_path(network, likelihood):
