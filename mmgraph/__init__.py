@@ -40,6 +40,7 @@ _HOMES = {
     "SemanticMatcher": "translation.semantic",
     "SparseCCA": "coordinated.sparse_cca",
     "TrajectoryHMM": "translation.trajectory_hmm",
+    "StreamSearch": "alignment.stream_search",
     "ZeroShotClassifier": "colearning.zero_shot",
     "datasets": "datasets",
     "load": "persistence",

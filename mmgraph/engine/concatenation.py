@@ -10,11 +10,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
 
 from ..backend import kernels
 from .transitions import Band
 
-__all__ = ["Border", "Unit", "align", "chain", "decode", "loop", "unit_of"]
+__all__ = ["Border", "Unit", "align", "chain", "decode", "glance", "loop", "unit_of", "weigh"]
 
 HALF = 0.5  # probability of what may be or not be: a silence, another unit
 
@@ -120,8 +121,7 @@ def unit_of(model, data):
     Unit
     """
     unit = Unit(model.start, model.transition.matrix, np.zeros(model.n_states), model.streams)
-    streams = [_shared([unit], [0], m) for m in range(len(model.streams))]
-    posterior, band = _emitted(streams, data.features), Band.of(unit.matrix)
+    posterior, band = _emitted(_alone(unit), data.features), _going_on(unit)
     for a, b in pairwise(data.offsets):
         _smooth(posterior[a:b], unit.start, band)
     last = posterior[data.offsets[1:] - 1].sum(axis=0)
@@ -258,6 +258,69 @@ def decode(units, shares, features):
         new[t] = unit.leave[a] * HALF * shares[slots[t]] * unit.start[b] > stays
     starts = np.flatnonzero(new)
     return slots[starts], starts
+
+
+def weigh(units, features, starts):
+    """Log-likelihood of passages under each unit, on its best path.
+
+    Parameters
+    ----------
+    units : list of Unit
+    features : tuple of ndarray of shape (n_frames, n_features)
+        Of each stream.
+    starts : ndarray of int, shape (n_passages,)
+        First frame of each passage, which goes on to the next one.
+
+    Returns
+    -------
+    ndarray of shape (n_passages, n_units)
+    """
+    offsets, found = np.r_[starts, len(features[0])], []
+    for unit in units:
+        likelihood, band = _emitted(_alone(unit), features), _going_on(unit)
+        path = np.empty(len(likelihood), np.int32)
+        with np.errstate(divide="ignore"):
+            likelihood[offsets[1:] - 1] += np.log(unit.leave)
+            enter = band.shifts, np.log(band.values)
+            best = kernels.of(likelihood, "markov").best_path(
+                likelihood, offsets, np.log(unit.start), enter, path
+            )
+        found.append(best)
+    return np.column_stack(found)
+
+
+def glance(units, features):
+    """Log-likelihood of single frames under each unit, whenever in it they may be seen.
+
+    Parameters
+    ----------
+    units : list of Unit
+    features : tuple of ndarray of shape (n_frames, n_features)
+        Of each stream.
+
+    Returns
+    -------
+    ndarray of shape (n_frames, n_units)
+    """
+    found = []
+    for unit in units:
+        visits = np.linalg.solve(
+            np.eye(unit.n_states) - ((1 - unit.leave)[:, None] * unit.matrix).T, unit.start
+        )
+        with np.errstate(divide="ignore"):
+            share = np.log(np.maximum(visits, 0) / visits.sum())
+        found.append(logsumexp(_emitted(_alone(unit), features) + share, axis=1))
+    return np.column_stack(found)
+
+
+def _alone(unit):
+    """Streams of one unit."""
+    return [_shared([unit], [0], m) for m in range(len(unit.streams))]
+
+
+def _going_on(unit):
+    """Transitions where the unit is not left."""
+    return Band.of((1 - unit.leave)[:, None] * unit.matrix)
 
 
 def _emitted(streams, features):
