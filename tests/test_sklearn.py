@@ -46,7 +46,6 @@ GRIDS = {
     "estimator": LINEAR,
     "n_states": [1, 2],
     "stream_weights": [None, {"a": 0.5}],
-    "hmm": [None, mg.MultiStreamHMM(1)],
 }
 ESTIMATORS = all_estimators()
 every = over()

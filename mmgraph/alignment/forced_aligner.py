@@ -54,11 +54,15 @@ class ForcedAligner(ClassifierMixin, MultimodalEstimator):
     Parameters
     ----------
     hmm : MultiStreamHMM, default=None
-        The model of each unit, not fitted. Its ``sequence`` and ``modalities`` are those of the
-        aligner. None: one of three states from left to right.
+        The model of each unit, not fitted. Its ``sequence``, ``modalities`` and ``stream_weights``
+        are those of the aligner. None: one of three states from left to right.
     silence : label, default=None
         The unit that may also stand before, between and after those that are named, each time with
         probability 1/2. None: units follow each other at once.
+    stream_weights : dict of str to float, default=None
+        Exponents of the streams when units are aligned; 1 where not given. The models learn with
+        exponents 1. Frames that depend on their neighbours count for less than they seem to: with
+        an exponent below 1 the posterior is less sure of itself.
     sequence : int or str, default=None
         Column of the sequence ids; rows of a sequence are next to each other. None: all rows are
         one sequence.
@@ -75,7 +79,7 @@ class ForcedAligner(ClassifierMixin, MultimodalEstimator):
     models_ : list of MultiStreamHMM
         The fitted model of each unit.
     units_ : list of Unit
-        The same models with the probability to leave each state.
+        The same models with the probability to leave each state, and the exponents in use.
     shares_ : ndarray of shape (n_classes,)
         Share of each unit among the examples.
     layout_ : Layout
@@ -125,10 +129,18 @@ class ForcedAligner(ClassifierMixin, MultimodalEstimator):
     """
 
     def __init__(
-        self, hmm=None, *, silence=None, sequence=None, modalities=None, random_state=None
+        self,
+        hmm=None,
+        *,
+        silence=None,
+        stream_weights=None,
+        sequence=None,
+        modalities=None,
+        random_state=None,
     ):
         self.hmm = hmm
         self.silence = silence
+        self.stream_weights = stream_weights
         self.sequence = sequence
         self.modalities = modalities
         self.random_state = random_state
@@ -182,7 +194,9 @@ class ForcedAligner(ClassifierMixin, MultimodalEstimator):
             model = self._model()._learn(own, offsets, streams=streams)
             units.append(concatenation.unit_of(model.model_, model._data(own, offsets)))
             models.append(model)
-        self.models_, self.units_, self.classes_ = models, units, classes
+        weights = models[0]._weights(self.stream_weights)
+        self.units_ = [unit.reweighted([weights[m] for m in self.layout_.names]) for unit in units]
+        self.models_, self.classes_ = models, classes
         self.shares_ = np.bincount(codes[starts]) / len(starts)
         return self
 
@@ -263,7 +277,7 @@ class ForcedAligner(ClassifierMixin, MultimodalEstimator):
     def _model(self):
         """A model of one unit, with the columns of the aligner."""
         model = MultiStreamHMM(topology="left-right") if self.hmm is None else clone(self.hmm)
-        model.set_params(sequence=self.sequence, modalities=self.modalities)
+        model.set_params(sequence=self.sequence, modalities=self.modalities, stream_weights=None)
         if self.random_state is not None:
             model.set_params(random_state=self.random_state)
         model._check_parameters()
@@ -278,7 +292,7 @@ class ForcedAligner(ClassifierMixin, MultimodalEstimator):
 
     def _log_volume(self, views, rows):
         """What the scales of the streams add to the log-density of some rows."""
-        streams = zip(self.layout_.names, self.models_[0].model_.streams, strict=True)
+        streams = zip(self.layout_.names, self.units_[0].streams, strict=True)
         return sum(
             stream.weight * stream.scale.log_volume * views.present[name][rows].sum()
             for name, stream in streams

@@ -44,6 +44,11 @@ class Unit(NamedTuple):
         """Number of states."""
         return len(self.start)
 
+    def reweighted(self, weights):
+        """The unit with other weights of its streams."""
+        pairs = zip(self.streams, weights, strict=True)
+        return self._replace(streams=tuple(stream._replace(weight=w) for stream, w in pairs))
+
 
 class Network(NamedTuple):
     """Units joined to one chain.
