@@ -48,6 +48,7 @@ _HOMES = {
     "pack": "modalities",
     "plotting": "plotting",
     "save": "persistence",
+    "to_device": "placement",
     "unpack": "modalities",
 }
 

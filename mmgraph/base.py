@@ -17,17 +17,31 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    check_array,
+    check_is_fitted,
+    validate_data,
+)
 
 from .backend import random
-from .backend.arrays import resolve_device
+from .backend.arrays import beside, namespace, resolve_device, to_device, to_numpy
 from .modalities import Layout
 
 __all__ = ["Course", "GenerativeMixin", "MultimodalEstimator", "RepresentationMixin", "drive"]
 
 
 class MultimodalEstimator(BaseEstimator):
-    """Base of all estimators. Its subclasses have a parameter ``modalities``."""
+    """Base of all estimators. Its subclasses have a parameter ``modalities``.
+
+    Those that compute on a GPU too have a parameter ``device``. What is fitted stays where it was
+    computed, and from then on that is where the estimator computes; results are returned where X
+    is.
+    """
+
+    _device = "cpu"  # where it was fitted, and computes
+    _streams = False  # whether rows stay on the CPU, from where they are taken a batch at a time
 
     def _check(self, X, *, reset=False):
         """Validate X and split it into modalities.
@@ -46,16 +60,21 @@ class MultimodalEstimator(BaseEstimator):
         if not reset:
             check_is_fitted(self)
         _refuse_parts(X)
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan",
-        )
+        device = self._where(X, reset)
+        if namespace(X) is np:
+            X = validate_data(
+                self,
+                X,
+                reset=reset,
+                accept_sparse="csr",
+                dtype=[np.float64, np.float32],
+                ensure_all_finite="allow-nan",
+            )
+        else:
+            X = self._check_on_gpu(X, reset)
+        X = self._moved(X, device)
         if reset:
-            resolve_device(getattr(self, "device", "auto"), X)
+            self._device = device
             self.layout_ = Layout.resolve(
                 self.modalities,
                 X.shape[1],
@@ -72,6 +91,52 @@ class MultimodalEstimator(BaseEstimator):
                     )
         return views
 
+    def _where(self, X, reset):
+        """Where to compute: what the parameter `device` says in a fit, later where the model is."""
+        on_gpu = namespace(X) is not np
+        if "device" not in self._get_param_names():
+            if on_gpu:
+                raise TypeError(
+                    f"X is a CuPy array, but {type(self).__name__} computes on the CPU only: pass "
+                    "cupy.asnumpy(X)."
+                )
+            return "cpu"
+        if reset:
+            return resolve_device(self.device, X)
+        device = self._device
+        if on_gpu and device == "cpu" and self.device != "cpu":
+            raise TypeError(
+                f"X is a CuPy array, but this {type(self).__name__} is on the CPU: move it with "
+                "mmgraph.to_device(model, 'cuda'), or pass cupy.asnumpy(X)."
+            )
+        return device
+
+    def _moved(self, X, device):
+        """Rows where they are computed with."""
+        if self._streams:
+            return to_numpy(X)
+        if device == "cuda" and sp.issparse(X):
+            raise TypeError(
+                f"X is sparse, but {type(self).__name__} computes on the GPU with dense rows only: "
+                "pass X.toarray() if it fits into memory, or fit with device='cpu'."
+            )
+        return to_device(X, device)
+
+    def _check_on_gpu(self, X, reset):
+        """What validate_data checks, of a CuPy array."""
+        xp = namespace(X)
+        if X.ndim != 2:
+            raise ValueError(f"Expected 2D array, got {X.ndim}D array instead: reshape your data.")
+        if not len(X) or not X.shape[1]:
+            raise ValueError(f"Found array with shape={X.shape} while a minimum of 1 is required.")
+        if X.dtype not in (np.float64, np.float32):
+            X = X.astype(np.float64)
+        _check_feature_names(self, X, reset=reset)
+        _check_n_features(self, X, reset=reset)
+        if bool(xp.isinf(X).any()):
+            raise ValueError("Input X contains infinity or a value too large for its type.")
+        return X
+
     def __sklearn_is_fitted__(self):
         learnt = {name for name in vars(self) if name.endswith("_") and not name.startswith("__")}
         return bool(learnt - {"feature_names_in_", "layout_", "n_features_in_"})
@@ -84,12 +149,7 @@ class MultimodalEstimator(BaseEstimator):
 
 
 def _refuse_parts(X):
-    """Raise where X is a dict or list of modalities, or lies on a GPU."""
-    if type(X).__module__.partition(".")[0] == "cupy":
-        raise TypeError(
-            "X is a CuPy array, but must be a NumPy array: pass cupy.asnumpy(X); device='cuda' "
-            "computes on the GPU."
-        )
+    """Raise where X is a dict or list of modalities."""
     parts = isinstance(X, Mapping) and not sp.issparse(X)  # SciPy's DOK arrays are mappings too
     if parts or (isinstance(X, list | tuple) and np.ndim(X[:1]) == 3):
         raise ValueError(
@@ -131,7 +191,7 @@ class RepresentationMixin(TransformerMixin, ClassNamePrefixFeaturesOutMixin):
             In the floating type of X.
         """
         views = self._check(X)
-        return self._represent(views).astype(views.dtype, copy=False)
+        return beside(self._represent(views).astype(views.dtype, copy=False), X)
 
     def embed(self, X, modality):
         """Representation of each row from one of its modalities alone, whatever else it shows.
@@ -153,15 +213,18 @@ class RepresentationMixin(TransformerMixin, ClassNamePrefixFeaturesOutMixin):
         """
         check_is_fitted(self)
         self.layout_.require(modality)
-        return self._embed(self._check(X), modality)
+        return beside(self._embed(self._check(X), modality), X)
 
     def _embed(self, views, modality):
         """What :meth:`embed` gives, of checked rows."""
         shown = views.present[modality]
         others = [name for name in self.layout_.names if name != modality]
-        Z = np.full((views.n_rows, self._n_features_out), np.nan, views.dtype)
+        if shown.all():
+            return self._represent(views.hide(*others)).astype(views.dtype, copy=False)
+        xp = views.xp
+        Z = xp.full((views.n_rows, self._n_features_out), np.nan, views.dtype)
         if shown.any():
-            Z[shown] = self._represent(views.take(shown).hide(*others))
+            Z[xp.asarray(shown)] = self._represent(views.take(shown).hide(*others))
         return Z
 
     @_has("_reconstruct")
@@ -179,13 +242,16 @@ class RepresentationMixin(TransformerMixin, ClassNamePrefixFeaturesOutMixin):
             All modalities filled in.
         """
         check_is_fitted(self)
-        Z = check_array(Z, dtype=np.float64, input_name="Z")
+        given = Z
+        if namespace(Z) is np:
+            Z = check_array(Z, dtype=np.float64, input_name="Z")
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
                 f"Z has shape {Z.shape}, but transform gives (n_rows, {self._n_features_out}): "
                 "pass what it returned."
             )
-        return self.layout_.join(self._reconstruct(Z), len(Z))
+        Z = self._moved(Z, self._device).astype(np.float64, copy=False)
+        return beside(self.layout_.join(self._reconstruct(Z), len(Z)), given)
 
 
 class GenerativeMixin:
@@ -217,7 +283,7 @@ class GenerativeMixin:
         X : ndarray of shape (n_rows, n_features)
             Without NaN, in the floating type of X; observed blocks are kept as they are.
         """
-        return self._merge(self._check(X))
+        return beside(self._merge(self._check(X)), X)
 
     @_has("_complete")
     def sample(self, n_samples=1, *, given=None, random_state=None):
@@ -241,8 +307,11 @@ class GenerativeMixin:
         key = self._key(random_state)
         if given is None:
             nothing = self.layout_.join({}, n_samples, ids=np.zeros(n_samples))
-            return self._merge(self.layout_.views(nothing), 1, key)[0]
-        return self._merge(self._check(given), n_samples, key)
+            device = self._device
+            drawn = self._merge(self.layout_.views(self._moved(nothing, device)), 1, key)[0]
+            followed = device == "cuda" and self.device == "auto"
+            return to_device(drawn, "cuda") if followed else to_numpy(drawn)
+        return beside(self._merge(self._check(given), n_samples, key), given)
 
     @_has("_complete")
     def generate(self, X, target, *, n_samples=None, random_state=None):
@@ -271,7 +340,7 @@ class GenerativeMixin:
             completed = self._complete(views)
         else:
             completed = self._complete(views, _count(n_samples), self._key(random_state))
-        return np.asarray(completed[target], views.dtype)
+        return beside(completed[target].astype(views.dtype, copy=False), X)
 
     def _check_beside(self, X, target):
         """Validate X without one modality, whatever it holds of that, and split it."""
@@ -294,7 +363,7 @@ class GenerativeMixin:
         -------
         ndarray of shape (n_rows,)
         """
-        return np.asarray(self._log_density(self._check(X)), float)
+        return beside(self._log_density(self._check(X)).astype(float, copy=False), X)
 
     @_has("_log_density")
     def log_conditional(self, X, target):
@@ -319,7 +388,8 @@ class GenerativeMixin:
         self.layout_.require(target)
         views = self._check(X)
         found = self._log_density(views) - self._log_density_beside(views, target)
-        return np.where(views.present[target], found, 0.0)
+        xp = namespace(found)
+        return beside(xp.where(xp.asarray(views.present[target]), found, 0.0), X)
 
     def _log_density_beside(self, views, target):
         """Log-density of what the rows show beside the target."""
@@ -352,13 +422,13 @@ class GenerativeMixin:
         lead = () if n_draws is None else (n_draws,)
         missing = [name for name, mask in views.present.items() if not mask.all()]
         completed = self._complete(views, n_draws, key) if missing else {}
-        blocks = {}
+        xp, blocks = views.xp, {}
         for name, block in views.blocks.items():
             block = block.toarray() if sp.issparse(block) else block
-            block = np.broadcast_to(block, (*lead, *block.shape))
+            block = xp.broadcast_to(block, (*lead, *block.shape))
             if name in missing:
-                mask = views.present[name][:, None]
-                block = np.where(mask, block, completed[name])
+                mask = xp.asarray(views.present[name])[:, None]
+                block = xp.where(mask, block, completed[name])
             blocks[name] = block
         return self.layout_.join(blocks, views.n_rows, views.dtype, ids=views.ids)
 
@@ -519,5 +589,5 @@ def _hidden(X, columns, n_features):
     else:
         X = X.astype(np.float64) if X.dtype.kind in "biu" else X.copy()
         if X.dtype.kind in "fO":
-            X[:, columns] = np.nan
+            X[:, namespace(X).asarray(columns)] = np.nan
     return X

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from .backend.arrays import namespace, pick, to_numpy
+
 __all__ = ["Layout", "Views", "pack", "unpack"]
 
 PREFIX = "__"  # separates the modality from the feature in a DataFrame column: image__px0
@@ -148,7 +150,12 @@ class Layout:
 
     def block(self, X, name):
         """Columns of one modality: a view where they are evenly spaced, else a copy."""
-        return X[:, _as_slice(self.columns[name])]
+        return X[:, self._place(name, namespace(X))]
+
+    def _place(self, name, xp):
+        """The columns of a modality as an index into arrays of a namespace."""
+        place = _as_slice(self.columns[name])
+        return place if isinstance(place, slice) else xp.asarray(place)
 
     def join(self, blocks, n_rows, dtype=np.float64, *, ids=None):
         """Put dense blocks side by side into one array; absent modalities are NaN.
@@ -168,12 +175,13 @@ class Layout:
         -------
         ndarray of shape (..., n_rows, n_features)
         """
-        lead = next((np.shape(b)[:-2] for b in blocks.values()), ())
-        X = np.full((*lead, n_rows, self.n_features), np.nan, dtype)
+        lead = next((b.shape[:-2] for b in blocks.values()), ())
+        xp = namespace(*blocks.values())
+        X = xp.full((*lead, n_rows, self.n_features), np.nan, dtype)
         for name, block in blocks.items():
-            X[..., _as_slice(self.columns[name])] = block
+            X[..., self._place(name, xp)] = block
         if self.sequence is not None and ids is not None:
-            X[..., self.sequence] = ids
+            X[..., self.sequence] = xp.asarray(ids)
         return X
 
     def views(self, X):
@@ -193,7 +201,7 @@ class Layout:
         UserWarning
             Where NaN fills only a part of a dense block: that block counts as absent.
         """
-        blocks, present = {}, {}
+        xp, blocks, present = namespace(X), {}, {}
         for name in self.columns:
             block = self.block(X, name)
             if sp.issparse(block):
@@ -204,7 +212,7 @@ class Layout:
                     rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
                     missing[rows[marked]] = True
             else:
-                n_nan = np.isnan(block).sum(axis=1)
+                n_nan = to_numpy(xp.isnan(block).sum(axis=1))
                 missing = n_nan > 0
                 partly = missing & (n_nan < block.shape[1])
                 if partly.any():
@@ -214,12 +222,12 @@ class Layout:
                         "absent. Impute the columns first, or make them a modality of their own.",
                         stacklevel=4,
                     )
-                    block = np.where(missing[:, None], np.nan, block)
+                    block = xp.where(xp.asarray(missing)[:, None], np.nan, block)
             blocks[name], present[name] = block, ~missing
         ids = None
         if self.sequence is not None:
             ids = X[:, [self.sequence]]
-            ids = np.ravel(ids.toarray() if sp.issparse(ids) else ids)
+            ids = np.ravel(to_numpy(ids.toarray() if sp.issparse(ids) else ids))
         return Views(blocks, present, ids)
 
 
@@ -231,7 +239,7 @@ class Views(NamedTuple):
     blocks : dict of str to array or CSR array of shape (n_rows, n_columns)
         The columns of each modality. What they hold where it is absent means nothing.
     present : dict of str to ndarray of bool, shape (n_rows,)
-        Whether the modality was observed in the row.
+        Whether the modality was observed in the row; always on the host.
     ids : ndarray of shape (n_rows,) or None
         Sequence id of each row; None where X has no such column.
     """
@@ -250,10 +258,20 @@ class Views(NamedTuple):
         """Floating type of the blocks."""
         return next(iter(self.blocks.values())).dtype
 
+    @property
+    def xp(self):
+        """Namespace of the blocks."""
+        return namespace(*self.blocks.values())
+
+    def shown(self, name):
+        """The rows of a block that show its modality."""
+        block, mask = self.blocks[name], self.present[name]
+        return block if mask.all() else pick(block, mask)
+
     def take(self, rows):
         """The chosen rows (indices, a mask or a slice) as Views."""
         return Views(
-            {name: block[rows] for name, block in self.blocks.items()},
+            {name: pick(block, rows) for name, block in self.blocks.items()},
             {name: mask[rows] for name, mask in self.present.items()},
             None if self.ids is None else self.ids[rows],
         )

@@ -39,6 +39,7 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
 from ._version import __version__
+from .backend.arrays import to_numpy
 
 __all__ = ["ModelFileError", "load", "save"]
 
@@ -321,10 +322,8 @@ class _Encoder:
             return {"scalar": [self._dtype(value.dtype, where, depth), value.tobytes().hex()]}
         if isinstance(value, np.dtype):
             return {"dtype": self._dtype(value, where, depth)}
-        if hasattr(value, "__cuda_array_interface__"):
-            from .backend.arrays import to_numpy
-
-            value, kind = to_numpy(value), np.ndarray
+        value = to_numpy(value)
+        kind = type(value)
         if kind in (np.ndarray, np.memmap):
             return self._array(value, where, depth)
         if kind in SPARSE.values():
@@ -403,6 +402,8 @@ class _Encoder:
             raise _unfit(where, f"{_name(kind)} is not a public estimator of mmgraph")
         params = estimator.get_params(deep=False)
         state = {key: value for key, value in vars(estimator).items() if key not in params}
+        if "_device" in state:  # arrays are read back on the CPU
+            state["_device"] = "cpu"
         trees = [self._attributes(values, where, depth) for values in (params, state)]
         return [kind.__name__, *trees]
 

@@ -18,7 +18,7 @@ LAYERS = [
     {"engine"},
     {"modalities", "parameters"},
     {"base"},
-    {"plotting", "persistence", "datasets", "metrics"},
+    {"plotting", "persistence", "placement", "datasets", "metrics"},
     {"checkpoint", "training", "targets"},
     {"predictors", "unimodal"},
     {"joint", "coordinated"},

@@ -88,6 +88,18 @@ def to_device(array, device):
     return cupy.asarray(array)
 
 
+def beside(array, other):
+    """Return the array where another one is, on the CPU or the GPU."""
+    return to_device(array, "cpu" if namespace(other) is np else "cuda")
+
+
+def pick(array, rows):
+    """Return some rows of an array, wherever it is, by an index, mask or slice of the CPU."""
+    if isinstance(rows, slice) or not _is_cupy(array):
+        return array[rows]
+    return array[namespace(array).asarray(rows)]
+
+
 def resolve_device(device, *arrays):
     """Return where to compute, ``"cpu"`` or ``"cuda"``; never falls back silently.
 

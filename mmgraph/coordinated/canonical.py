@@ -1,7 +1,9 @@
 """What the estimators of canonical variates share: how weights are used, and what they tell."""
 
 import numpy as np
+import scipy.sparse as sp
 
+from ..backend.arrays import namespace, pick
 from ..base import MultimodalEstimator, RepresentationMixin
 from ..engine.correlation import correlate, describe
 from ..engine.moments import SAMPLE, gather, unit_of
@@ -21,12 +23,13 @@ class CanonicalEstimator(RepresentationMixin, MultimodalEstimator):
         dicts by modality and the arguments of :func:`~mmgraph.engine.correlation.describe`, of
         columns that are divided by `units`.
         """
+        xp = namespace(variates)
         names = list(weights)
         found = describe([variances[name] for name in names], between, variates)
-        loadings = np.concatenate(found.loadings)
-        size = np.abs(loadings)
-        first = np.argmax(size >= ALIKE * size.max(axis=0), axis=0)
-        sign = np.where(np.take_along_axis(loadings, first[None], axis=0)[0] < 0, -1.0, 1.0)
+        loadings = xp.concatenate(found.loadings)
+        size = xp.abs(loadings)
+        first = xp.argmax(size >= ALIKE * size.max(axis=0), axis=0)
+        sign = xp.where(xp.take_along_axis(loadings, first[None], axis=0)[0] < 0, -1.0, 1.0)
 
         def by_name(values):
             return dict(zip(names, values, strict=True))
@@ -48,17 +51,20 @@ class CanonicalEstimator(RepresentationMixin, MultimodalEstimator):
 
     def _variates(self, views):
         """The variates of each modality: dict of ndarray of shape (n_rows, n_components)."""
+        xp = views.xp
         variates = {}
-        for name, block in views.blocks.items():
-            shown = views.present[name]
-            rows = block if shown.all() else block[shown]
-            variates[name] = np.zeros((views.n_rows, self._n_features_out))
-            variates[name][shown] = centred_product(rows, self.means_[name], self.weights_[name])
+        for name, shown in views.present.items():
+            rows = centred_product(views.shown(name), self.means_[name], self.weights_[name])
+            if not shown.all():
+                rows, some = xp.zeros((views.n_rows, self._n_features_out)), rows
+                rows[xp.asarray(shown)] = some
+            variates[name] = rows
         return variates
 
     def _represent(self, views):
-        shown = np.sum(list(views.present.values()), axis=0)
-        return sum(self._variates(views).values()) / np.maximum(shown, 1)[:, None]
+        xp = views.xp
+        shown = np.maximum(np.sum(list(views.present.values()), axis=0), 1)
+        return sum(self._variates(views).values()) / xp.asarray(shown)[:, None]
 
     def _reconstruct(self, Z):
         return {name: self.means_[name] + Z @ B for name, B in self.regression_.items()}
@@ -80,10 +86,11 @@ class CanonicalEstimator(RepresentationMixin, MultimodalEstimator):
             At most `n_components`; higher is better.
         """
         views = self._check(X)
+        xp = views.xp
         moments = gather(self._variates(views), views.patterns())
         places = list(moments.columns.values())
         covariance = moments.pairwise().covariance
-        variates = np.array([[covariance[one, two] for two in places] for one in places])
+        variates = xp.stack([xp.stack([covariance[one, two] for two in places]) for one in places])
         return float(correlate(variates).sum())
 
 
@@ -92,7 +99,7 @@ def units_of(views):
     units = {}
     for name, block in views.blocks.items():
         shown = np.flatnonzero(views.present[name])
-        units[name] = unit_of(block[shown[:: -(-len(shown) // SAMPLE)]])
+        units[name] = unit_of(pick(block, shown[:: -(-len(shown) // SAMPLE)]))
     return units
 
 
@@ -105,8 +112,14 @@ def in_units(views, units):
     return views._replace(blocks=blocks)
 
 
+def mean_of(block):
+    """Column means of a block, in float64."""
+    mean = block.mean(axis=0, dtype=np.float64)
+    return np.asarray(mean).ravel() if sp.issparse(block) else mean
+
+
 def centred_product(block, mean, weights):
     """(X - mean) @ weights, without densifying X."""
-    if isinstance(block, np.ndarray):
-        return (block - mean) @ weights
-    return block @ weights - mean @ weights
+    if sp.issparse(block):
+        return block @ weights - mean @ weights
+    return (block - mean) @ weights

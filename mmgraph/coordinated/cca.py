@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
+from ..backend.arrays import namespace
 from ..backend.random import key
 from ..engine import permutation
 from ..engine.correlation import (
@@ -21,7 +22,7 @@ from ..engine.moments import gather
 from ..engine.shrinkage import ledoit_wolf, oracle_approximating, quartic, score_path
 from ..engine.spectral import row_space
 from ..parameters import choose, require
-from .canonical import CanonicalEstimator, in_units, units_of
+from .canonical import CanonicalEstimator, in_units, mean_of, units_of
 
 __all__ = ["CCA"]
 
@@ -66,6 +67,8 @@ class CCA(CanonicalEstimator):
     modalities : dict of str to slice, list of int or list of str, default=None
         Columns of each modality. None reads the prefixes of DataFrame columns (``image__px0``);
         without them X is one modality, ``"X"``, and the components are its principal ones.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where to compute; ``"auto"`` follows X. See :doc:`/gpu`.
 
     Attributes
     ----------
@@ -172,6 +175,7 @@ class CCA(CanonicalEstimator):
         shrinkages=None,
         cv=5,
         modalities=None,
+        device="auto",
     ):
         self.n_components = n_components
         self.criterion = criterion
@@ -179,6 +183,7 @@ class CCA(CanonicalEstimator):
         self.shrinkages = shrinkages
         self.cv = cv
         self.modalities = modalities
+        self.device = device
 
     def fit(self, X, y=None):
         """Fit the components to rows that may lack some modalities.
@@ -207,9 +212,9 @@ class CCA(CanonicalEstimator):
         moments = self._gather(views, 0)
         fourth = {}
         if "ledoit-wolf" in self._wanted().values():
-            for name, block in views.blocks.items():
-                rows = block[views.present[name]]
-                fourth[name] = quartic(rows, rows.mean(axis=0, dtype=np.float64))
+            for name in views.blocks:
+                rows = views.shown(name)
+                fourth[name] = quartic(rows, mean_of(rows))
         self.moments_ = None if bases else moments
         self.n_samples_seen_ = views.n_rows
         return self._solve(moments, bases, _precision(views), fourth)
@@ -312,13 +317,13 @@ class CCA(CanonicalEstimator):
             )
         blocks, weights = [], []
         for name, block in views.blocks.items():
-            mean = np.asarray(block.mean(axis=0, dtype=np.float64)).ravel()
+            mean = mean_of(block)
             if block.shape[1] > views.n_rows:
                 coordinates, basis = row_space(block, mean)
                 blocks.append(coordinates)
                 weights.append(basis.T @ (self.weights_[name] * self.units_[name]))
             else:
-                dense = block if isinstance(block, np.ndarray) else block.toarray()
+                dense = block.toarray() if sp.issparse(block) else block
                 blocks.append(dense - mean)
                 weights.append(self.weights_[name] * self.units_[name])
         return permutation.permutation_test(
@@ -382,15 +387,16 @@ class CCA(CanonicalEstimator):
 
     def _coordinates(self, views):
         """Views with coordinates for modalities of more columns than rows, and their bases."""
+        xp = views.xp
         blocks, bases = dict(views.blocks), {}
         for name, block in views.blocks.items():
             shown = views.present[name]
             if block.shape[1] > shown.sum():
-                rows = block[shown]
-                mean = np.asarray(rows.mean(axis=0, dtype=np.float64)).ravel()
+                rows = views.shown(name)
+                mean = mean_of(rows)
                 coordinates, basis = row_space(rows, mean)
-                blocks[name] = np.zeros((views.n_rows, coordinates.shape[1]))
-                blocks[name][shown] = coordinates
+                blocks[name] = xp.zeros((views.n_rows, coordinates.shape[1]))
+                blocks[name][xp.asarray(shown)] = coordinates
                 bases[name] = mean, basis
         return views._replace(blocks=blocks), bases
 
@@ -460,10 +466,11 @@ class CCA(CanonicalEstimator):
 
     def _tell(self, moments, covariance, columns, weights, bases):
         """Set what is known of a solution, in the columns of X."""
+        xp = namespace(covariance)
         places = list(columns.values())
         half = [covariance[:, place] @ w for place, w in zip(places, weights, strict=True)]
-        variates = np.array(
-            [[w.T @ h[i] for h in half] for w, i in zip(weights, places, strict=True)]
+        variates = xp.stack(
+            [xp.stack([w.T @ h[i] for h in half]) for w, i in zip(weights, places, strict=True)]
         )
         means, own, variances, between = {}, {}, {}, []
         shares = []
@@ -474,7 +481,7 @@ class CCA(CanonicalEstimator):
             if name in bases:
                 means[name], basis = bases[name]
                 to, w = [basis @ h for h in to], basis @ w
-                variances[name] = np.einsum("pr,pr->p", basis @ within, basis)
+                variances[name] = xp.einsum("pr,pr->p", basis @ within, basis)
             else:
                 means[name], variances[name] = moments.mean[place].copy(), within.diagonal()
             own[name] = w

@@ -87,6 +87,8 @@ class ContrastiveEmbedding(RepresentationMixin, NetworkEstimator):
     modalities : dict of str to slice, list of int or list of str, default=None
         Columns of each modality. None reads the prefixes of DataFrame columns (``image__px0``);
         without them X is one modality, ``"X"``.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where to compute; ``"auto"`` follows X. See :doc:`/gpu`.
     random_state : int, RandomState, Generator or None, default=None
         Seed. Equal seeds give equal results.
     verbose : int, default=0

@@ -62,6 +62,8 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     modalities : dict of str to slice, list of int or list of str, default=None
         Columns of each modality. None reads the prefixes of DataFrame columns (``image__px0``);
         without them X is one modality, ``"X"``.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where to compute; ``"auto"`` follows X. See :doc:`/gpu`.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the approximations and of draws.
 

@@ -8,12 +8,13 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import ndtri
 
-from ..backend import random
-from ..backend.kernels import sampling
+from ..backend import kernels, random
+from ..backend.arrays import beside, namespace, pick
 from ..base import GenerativeMixin, MultimodalEstimator, RepresentationMixin, drive
 from ..engine import factor_learning as learning
 from ..engine import factors as engine
 from ..engine import moments
+from ..engine.spectral import cholesky
 from ..parameters import choose, require
 
 __all__ = ["Conditional", "ProbabilisticCCA"]
@@ -42,7 +43,8 @@ class Conditional(NamedTuple):
     @property
     def std(self):
         """Standard deviations, of shape (n_rows, n_columns)."""
-        return np.sqrt(np.diagonal(self.covariances, axis1=1, axis2=2))[self.pattern]
+        xp = namespace(self.mean)
+        return xp.sqrt(xp.diagonal(self.covariances, axis1=1, axis2=2))[self.pattern]
 
     def interval(self, coverage=0.9):
         """Ends of the central interval of every value by itself.
@@ -93,6 +95,8 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
     modalities : dict of str to slice, list of int or list of str, default=None
         Columns of each modality. None reads the prefixes of DataFrame columns (``image__px0``);
         without them X is one modality, ``"X"``.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where to compute; ``"auto"`` follows X. See :doc:`/gpu`.
     random_state : int, RandomState, Generator or None, default=None
         Seed of draws, and of the folds of ``n_components="auto"``. A fit is otherwise not random.
     verbose : int, default=0
@@ -176,6 +180,7 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
         max_iter=500,
         tol=1e-4,
         modalities=None,
+        device="auto",
         random_state=None,
         verbose=0,
     ):
@@ -185,6 +190,7 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
         self.max_iter = max_iter
         self.tol = tol
         self.modalities = modalities
+        self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
@@ -278,7 +284,7 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
     def means_(self):
         """Means of the columns."""
         return {
-            name: unit.leave(self.model_.means.get(name, np.zeros(0)))
+            name: unit.leave(self.model_.means.get(name, unit.location[:0]))
             for name, unit in self.scaling_.items()
         }
 
@@ -287,9 +293,10 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
         """Loadings in the units of the data."""
         out = {}
         for name, unit in self.scaling_.items():
-            out[name] = np.zeros((len(unit.location), self.n_components_))
+            out[name] = namespace(unit.location).zeros((len(unit.location), self.n_components_))
             if name in self.model_.loadings:
-                out[name][unit.columns] = unit.scale[:, None] * self.model_.loadings[name]
+                columns = namespace(unit.location).asarray(unit.columns)
+                out[name][columns] = unit.scale[:, None] * self.model_.loadings[name]
         return out
 
     @property
@@ -297,12 +304,14 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
         """Covariances of the noise in the units of the data."""
         out = {}
         for name, unit in self.scaling_.items():
-            out[name] = np.zeros((len(unit.location),) * 2)
+            xp = namespace(unit.location)
+            out[name] = xp.zeros((len(unit.location),) * 2)
             if name in self.model_.noises:
                 noise = self.model_.noises[name]
-                noise = np.diag(noise) if noise.ndim == 1 else noise
+                noise = xp.diag(noise) if noise.ndim == 1 else noise
                 scaled = unit.scale[:, None] * noise * unit.scale
-                out[name][np.ix_(unit.columns, unit.columns)] = scaled
+                columns = xp.asarray(unit.columns)
+                out[name][xp.ix_(columns, columns)] = scaled
         return out
 
     @property
@@ -327,18 +336,22 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
         """
         self.layout_.require(target)
         views = self._check(X).hide(target)
+        xp = views.xp
         unit, (n_rows, n_columns) = self.scaling_[target], views.blocks[target].shape
-        mean, pattern = np.empty((n_rows, n_columns)), np.empty(n_rows, int)
+        mean, pattern = xp.empty((n_rows, n_columns)), xp.empty(n_rows, int)
         covariances = []
         for number, (rows, posterior) in enumerate(self._posteriors(views)):
-            covariances.append(np.zeros((n_columns, n_columns)))
+            covariances.append(xp.zeros((n_columns, n_columns)))
+            rows = xp.asarray(rows)
             pattern[rows], mean[rows] = number, unit.location
             if target in self.model_.loadings:
                 mean[rows] = unit.leave(engine.expect(self.model_, target, posterior.mean))
                 found = engine.covariance_given(self.model_, target, posterior.covariance)
                 found = unit.scale[:, None] * found * unit.scale
-                covariances[-1][np.ix_(unit.columns, unit.columns)] = found
-        return Conditional(mean, np.array(covariances), pattern)
+                columns = xp.asarray(unit.columns)
+                covariances[-1][xp.ix_(columns, columns)] = found
+        found = mean, xp.stack(covariances), pattern
+        return Conditional(*(beside(part, X) for part in found))
 
     # What the family implements for the verbs -----------------------------------------------------
 
@@ -349,49 +362,52 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
             blocks = {}
             for name in self.layout_.names:
                 if name in shown and name in whitened:
-                    block = views.blocks[name][rows]
+                    block = pick(views.blocks[name], rows)
                     block = block.toarray() if sp.issparse(block) else block
-                    blocks[name] = self.scaling_[name].enter(np.asarray(block, np.float64))
+                    blocks[name] = self.scaling_[name].enter(block.astype(np.float64, copy=False))
             posterior = engine.infer(self.model_, whitened, blocks, len(rows))
             volume = sum(self.scaling_[name].log_volume for name in blocks)
             yield rows, posterior._replace(log_density=posterior.log_density - volume)
 
     def _represent(self, views):
-        Z = np.empty((views.n_rows, self.n_components_))
+        xp = views.xp
+        Z = xp.empty((views.n_rows, self.n_components_))
         for rows, posterior in self._posteriors(views):
-            Z[rows] = posterior.mean
+            Z[xp.asarray(rows)] = posterior.mean
         return Z
 
     def _log_density(self, views):
-        out = np.empty(views.n_rows)
+        xp = views.xp
+        out = xp.empty(views.n_rows)
         for rows, posterior in self._posteriors(views):
-            out[rows] = posterior.log_density
+            out[xp.asarray(rows)] = posterior.log_density
         return out
 
     def _reconstruct(self, Z):
         blocks = {}
         for name, unit in self.scaling_.items():
             known = name in self.model_.loadings
-            t = engine.expect(self.model_, name, Z) if known else np.zeros((*Z.shape[:-1], 0))
+            t = engine.expect(self.model_, name, Z) if known else Z[..., :0]
             blocks[name] = unit.leave(t)
         return blocks
 
     def _complete(self, views, n_draws=None, key=None):
         if n_draws is None:
             return self._reconstruct(self._represent(views))
+        xp = views.xp
         blocks = {
-            name: np.empty((n_draws, views.n_rows, len(unit.location)))
+            name: xp.empty((n_draws, views.n_rows, len(unit.location)))
             for name, unit in self.scaling_.items()
         }
         whitened = engine.whiten(self.model_)
         for rows, posterior in self._posteriors(views):
-            root = np.linalg.cholesky(posterior.covariance)
+            rows = xp.asarray(rows)
+            root, numbers = cholesky(posterior.covariance), rows.astype(np.uint32)
             for draw in range(n_draws):
 
-                def normal(width, stream, rows=rows, draw=draw):
-                    return sampling.normal(
-                        rows.astype(np.uint32), width, key, draw, stream, np.float64
-                    )
+                def normal(width, stream, numbers=numbers, draw=draw):
+                    kernel = kernels.of(numbers)
+                    return kernel.normal(numbers, width, key, draw, stream, np.float64)
 
                 z = posterior.mean + normal(len(root), 0) @ root.T
                 for stream, (name, x) in enumerate(self._reconstruct(z).items(), 1):
@@ -399,7 +415,7 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
                         unit = self.scaling_[name]
                         noise = normal(len(unit.columns), stream)
                         noise = engine.multiply(whitened[name].root, noise.T).T
-                        x[:, unit.columns] += unit.scale * noise
+                        x[:, xp.asarray(unit.columns)] += unit.scale * noise
                     blocks[name][draw, rows] = x
         return blocks
 
@@ -409,7 +425,7 @@ def _near_one(views):
     blocks, exponents = {}, {}
     for name, block in views.blocks.items():
         limits = np.finfo(block.dtype)
-        exponent = np.frexp(abs(block[views.present[name]]).max())[1]
+        exponent = np.frexp(float(abs(views.shown(name)).max()))[1]
         exponents[name] = int(np.clip(exponent, limits.minexp, limits.maxexp - 2))
         blocks[name] = block * np.ldexp(block.dtype.type(1), -exponents[name])
     return blocks, exponents

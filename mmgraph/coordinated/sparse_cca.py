@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
+from ..backend.arrays import namespace
 from ..engine.correlation import SPARSE_SPREAD, SPREAD, find_constant
 from ..engine.sparse import columns_of, decompose
 from ..parameters import require
@@ -41,6 +42,8 @@ class SparseCCA(CanonicalEstimator):
     modalities : dict of str to slice, list of int or list of str, default=None
         Columns of each modality. None reads the prefixes of DataFrame columns (``image__px0``);
         without them X is one modality, ``"X"``, and its sparse principal components are found.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where to compute; ``"auto"`` follows X. See :doc:`/gpu`.
 
     Attributes
     ----------
@@ -103,12 +106,22 @@ class SparseCCA(CanonicalEstimator):
     array([0, 1, 2])
     """
 
-    def __init__(self, n_components=2, *, penalty=0.3, max_iter=500, tol=1e-6, modalities=None):
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        penalty=0.3,
+        max_iter=500,
+        tol=1e-6,
+        modalities=None,
+        device="auto",
+    ):
         self.n_components = n_components
         self.penalty = penalty
         self.max_iter = max_iter
         self.tol = tol
         self.modalities = modalities
+        self.device = device
 
     def fit(self, X, y=None):
         """Fit the components to rows that may lack some modalities.
@@ -131,6 +144,7 @@ class SparseCCA(CanonicalEstimator):
         """
         self._check_parameters()
         views = self._check(X, reset=True)
+        xp = views.xp
         penalties = self._penalties()
         self._check_pairs(views)
         units = units_of(views)
@@ -138,12 +152,12 @@ class SparseCCA(CanonicalEstimator):
         names, means, scales, columns = list(views.blocks), {}, {}, []
         for name, block in views.blocks.items():
             shown = views.present[name]
-            means[name], variances = _mean_and_variance(block if shown.all() else block[shown])
+            means[name], variances = _mean_and_variance(views.shown(name))
             spread = SPARSE_SPREAD if sp.issparse(block) else SPREAD
             n = int(shown.sum())
             variances[find_constant(name, variances, means[name], n, spread)] = 0
-            scales[name] = np.sqrt(variances)
-            columns.append(columns_of(block, shown, means[name], scales[name]))
+            scales[name] = xp.sqrt(variances)
+            columns.append(columns_of(block, xp.asarray(shown), means[name], scales[name]))
         bounds = [max(1.0, penalties[name] * np.sqrt(len(means[name]))) for name in names]
         found = decompose(columns, bounds, self.n_components, max_iter=self.max_iter, tol=self.tol)
         self._tell(names, columns, found, means, scales, units)
@@ -179,11 +193,12 @@ class SparseCCA(CanonicalEstimator):
 
     def _tell(self, names, columns, found, means, scales, units):
         """Set what is known of the components of standardised columns."""
+        xp = namespace(*means.values())
         scores, weights = [], {}
         for name, c, w, z in zip(names, columns, found.weights, found.variates, strict=True):
-            root, scale = np.sqrt(c.shown.sum()), scales[name][:, None]
+            root, scale = xp.sqrt(c.shown.sum()), scales[name][:, None]
             scores.append(root * z)
-            weights[name] = np.divide(root * w, scale, out=np.zeros_like(w), where=scale > 0)
+            weights[name] = xp.where(scale > 0, root * w / xp.where(scale > 0, scale, 1.0), 0.0)
         between = [
             [
                 scales[name][:, None] * c.backward(c.shown[:, None] * z) / (c.shown @ d.shown)
@@ -191,9 +206,11 @@ class SparseCCA(CanonicalEstimator):
             ]
             for name, c in zip(names, columns, strict=True)
         ]
-        variates = np.array(
+        variates = xp.stack(
             [
-                [y.T @ z / (c.shown @ d.shown) for z, d in zip(scores, columns, strict=True)]
+                xp.stack(
+                    [y.T @ z / (c.shown @ d.shown) for z, d in zip(scores, columns, strict=True)]
+                )
                 for y, c in zip(scores, columns, strict=True)
             ]
         )

@@ -512,22 +512,21 @@ def mean_field(model, state, *, max_sweeps=50, tol=1e-4):
     etas = [None] * model.n_layers
     free = [layer for layer in range(model.n_layers) if state.free[layer] is not False]
     once = any(set(free) <= set(colour) for colour in model.colours)
-    change = 0.0
+    changes = []
 
     def update(layer, activation, bias, total):
-        nonlocal change
         mean = model.units[layer].mean(activation, bias, total)
         etas[layer] = (activation, bias)
-        if not once:
-            change = max(change, float(abs(mean - state.values[layer]).max(initial=0.0)))
+        if not once and tol > 0 and mean.size:
+            changes.append(abs(mean - state.values[layer]).max())
         return mean
 
     n_sweeps, known = 0, model.inputs_of_clamped(state)
     while n_sweeps < max_sweeps:
         n_sweeps += 1
-        change = 0.0
+        changes.clear()
         sweep(model, state, update, known)
-        if once or change < tol:
+        if once or max(map(float, changes), default=0.0) < tol:
             break
     etas = [None if pair is None else pair[0] + pair[1] for pair in etas]
     return MeanField(state, etas, n_sweeps)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..backend.arrays import namespace, to_numpy
 from .spectral import leading_eigen, leading_singular, whitener
 
 __all__ = [
@@ -57,6 +58,7 @@ def solve(covariance, places, n_components, *, shrinkage, widths, criterion="max
     list of ndarray of shape (p_i, n_found)
         Weights; each variate has variance 1, or 0 where a modality has no part in a component.
     """
+    xp = namespace(covariance)
     if len(places) == 1:
         weights = [_principal(covariance, n_components, tol)]
     else:
@@ -74,7 +76,7 @@ def solve(covariance, places, n_components, *, shrinkage, widths, criterion="max
             found = CRITERIA[criterion](*_whitened(covariance, places, whiteners), n_components)
         weights = [W @ u for W, u in zip(whiteners, found, strict=True)]
     for w, place in zip(weights, places, strict=True):
-        w /= _deviation(np.einsum("pk,pk->k", w, covariance[place, place] @ w))
+        w /= _deviation(xp.einsum("pk,pk->k", w, covariance[place, place] @ w))
     return weights
 
 
@@ -94,10 +96,11 @@ def shrink(covariance, s, width):
     -------
     ndarray of shape (r, r)
     """
+    xp = namespace(covariance)
     if s == 0:
         return covariance
     shrunk = (1 - s) * covariance
-    shrunk[np.diag_indices_from(shrunk)] += s * covariance.trace() / width
+    shrunk[xp.diag_indices_from(shrunk)] += s * covariance.trace() / width
     return shrunk
 
 
@@ -123,13 +126,13 @@ def standardise(moments, names, places, spread=SPREAD):
     ValueError
         If it is not finite, or all columns of a modality are constant.
     """
-    covariance = moments.covariance
-    if not np.isfinite(covariance).all():
+    xp, covariance = namespace(moments.mean), moments.covariance
+    if not xp.isfinite(covariance).all():
         raise ValueError(
             "the squares of X exceed its floating type: scale its columns down, or pass float64."
         )
     variances = covariance.diagonal()
-    constant = np.concatenate(
+    constant = xp.concatenate(
         [
             find_constant(name, variances[place], moments.mean[place], moments.n, spread)
             for name, place in zip(names, places, strict=True)
@@ -157,9 +160,10 @@ def find_constant(name, variances, mean, n, spread=SPREAD):
 
 def _whitened(covariance, places, whiteners):
     """The correlations R of whitened columns, whose diagonal blocks are I, and their places."""
+    xp = namespace(covariance)
     ends = np.cumsum([W.shape[1] for W in whiteners]).tolist()
     at = [slice(end - W.shape[1], end) for end, W in zip(ends, whiteners, strict=True)]
-    R = np.eye(ends[-1])
+    R = xp.eye(ends[-1])
     for i, (one, W) in enumerate(zip(places, whiteners, strict=True)):
         for j in range(i):
             R[at[i], at[j]] = W.T @ covariance[one, places[j]] @ whiteners[j]
@@ -180,11 +184,12 @@ def _ascend(R, at, n_components, slope):
     `slope` is the derivative of the function. Later components are uncorrelated with earlier ones
     within each modality.
     """
+    xp = namespace(R)
     R = R.copy()
     for place in at:
         R[place, place] = 0
     least = min(place.stop - place.start for place in at)
-    found = [np.zeros((place.stop - place.start, min(n_components, least))) for place in at]
+    found = [xp.zeros((place.stop - place.start, min(n_components, least))) for place in at]
     for k in range(min(n_components, least)):
         _, start = leading_eigen(R, 1)
         u = [_unit(start[place, 0]) for place in at]
@@ -193,7 +198,7 @@ def _ascend(R, at, n_components, slope):
             total = 0.0
             for i, place in enumerate(at):
                 towards = [R[place, other] @ u[j] for j, other in enumerate(at)]
-                r = np.array([u[i] @ t for t in towards])
+                r = [u[i] @ t for t in towards]
                 u[i] = _unit(sum(slope(c) * t for c, t in zip(r, towards, strict=True)))
                 total += sum(slope(c) * c for c in r)
             if total - last <= ASCENT_TOL * abs(total):
@@ -201,8 +206,8 @@ def _ascend(R, at, n_components, slope):
             last = total
         for i, place in enumerate(at):
             found[i][:, k] = u[i]
-            R[place] -= np.outer(u[i], u[i] @ R[place])
-            R[:, place] -= np.outer(R[:, place] @ u[i], u[i])
+            R[place] -= xp.outer(u[i], u[i] @ R[place])
+            R[:, place] -= xp.outer(R[:, place] @ u[i], u[i])
     return found
 
 
@@ -226,13 +231,14 @@ def _principal(covariance, n_components, tol):
 
 
 def _unit(u):
-    norm = np.linalg.norm(u)
+    norm = namespace(u).linalg.norm(u)
     return u / norm if norm > 0 else u
 
 
 def _deviation(variance):
     """Standard deviations; 1 where there is none."""
-    return np.sqrt(np.where(variance > 0, variance, 1.0))
+    xp = namespace(variance)
+    return xp.sqrt(xp.where(variance > 0, variance, 1.0))
 
 
 # What the variates say ---------------------------------------------------------------------------
@@ -278,15 +284,16 @@ def describe(variances, between, variates):
     -------
     Description
     """
+    xp = namespace(variates)
     m, k = len(variances), variates.shape[-1]
-    own = np.einsum("iikk->ik", variates)
+    own = xp.einsum("iikk->ik", variates)
     totals = [v.sum() for v in variances]
 
     def explained(i, j):
         return (between[i][j] ** 2).sum(axis=0) / _deviation(own[j]) ** 2 / totals[i]
 
     joint = variates.sum(axis=(0, 1)) / m**2
-    inverse = np.linalg.pinv(joint, hermitian=True, rcond=1e-10)
+    inverse = xp.asarray(np.linalg.pinv(to_numpy(joint), hermitian=True, rcond=1e-10))
     return Description(
         correlate(variates),
         [
@@ -295,11 +302,15 @@ def describe(variances, between, variates):
         ],
         [explained(i, i) for i in range(m)],
         [
-            np.mean([explained(i, j) for j in range(m) if j != i] or [explained(i, i)], axis=0)
+            _mean([explained(i, j) for j in range(m) if j != i] or [explained(i, i)])
             for i in range(m)
         ],
-        [inverse @ np.mean(between[i], axis=0).T.reshape(k, -1) for i in range(m)],
+        [inverse @ _mean(between[i]).T.reshape(k, -1) for i in range(m)],
     )
+
+
+def _mean(arrays):
+    return sum(arrays) / len(arrays)
 
 
 def correlate(variates):
@@ -315,13 +326,14 @@ def correlate(variates):
     ndarray of shape (n_components,)
         1 where there is one modality.
     """
-    diagonal = np.einsum("ijkk->ijk", variates)
+    xp = namespace(variates)
+    diagonal = xp.einsum("ijkk->ijk", variates)
     m = len(diagonal)
     if m == 1:
-        return np.ones(diagonal.shape[-1])
-    scale = _deviation(np.einsum("iik->ik", diagonal))
+        return xp.ones(diagonal.shape[-1])
+    scale = _deviation(xp.einsum("iik->ik", diagonal))
     r = diagonal / scale / scale[:, None]
-    return np.clip(r[np.triu_indices(m, 1)].mean(axis=0), -1.0, 1.0)
+    return xp.clip(r[xp.triu_indices(m, 1)].mean(axis=0), -1.0, 1.0)
 
 
 def explained_covariance(rows, place, weights, patterns):
@@ -343,15 +355,16 @@ def explained_covariance(rows, place, weights, patterns):
     ndarray of shape (n_components,)
         What each component adds to those before; their sum is at most 1.
     """
+    xp = namespace(rows)
     outside = rows.copy()
     outside[:, place] = 0
-    free = _uncorrelated(weights.T @ patterns)
+    free = xp.asarray(_uncorrelated(to_numpy(weights.T @ patterns)))
     patterns, across = patterns @ free, outside.T @ (weights @ free)
-    cross = np.einsum("pk,pk->k", patterns, outside @ across)
+    cross = xp.einsum("pk,pk->k", patterns, outside @ across)
     both = (patterns.T @ patterns) * (across.T @ across)
-    prefix = 2 * np.cumsum(cross) - np.cumsum(np.cumsum(both, axis=0), axis=1).diagonal()
+    prefix = 2 * xp.cumsum(cross) - xp.cumsum(xp.cumsum(both, axis=0), axis=1).diagonal()
     total = (outside**2).sum()
-    return np.diff(prefix, prepend=0) / (total if total > 0 else 1.0)
+    return xp.diff(prefix, prepend=xp.zeros(1)) / xp.where(total > 0, total, 1.0)
 
 
 def _uncorrelated(gram):

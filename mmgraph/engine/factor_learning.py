@@ -19,10 +19,11 @@ from itertools import combinations_with_replacement
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_solve, eigh
 
+from ..backend.arrays import namespace
 from .factors import LOG_2PI, Factors, divide, leading, ordered, whiten
 from .moments import Moments
+from .spectral import cho_solve, cholesky, eigh, svd
 
 __all__ = [
     "Step",
@@ -97,7 +98,8 @@ def correlation(patterns):
     covariance, n_rows : array of shape (n_columns, n_columns)
         Zero where no row shows both.
     """
-    covariance, n_rows = np.zeros((2, patterns.n_columns, patterns.n_columns))
+    xp = patterns.xp
+    covariance, n_rows = (xp.zeros((patterns.n_columns,) * 2) for _ in range(2))
     places = patterns.columns
     for one, two in combinations_with_replacement(places, 2):
         moments = patterns.of(one, two)
@@ -116,9 +118,10 @@ def oas(patterns):
     Equation 23 of Chen, Wiesel, Eldar & Hero (2010), Shrinkage algorithms for MMSE covariance
     estimation, IEEE Transactions on Signal Processing 58, 5016-5029, in standard units.
     """
+    xp = patterns.xp
     covariance, n_rows = correlation(patterns)
-    p, n = len(covariance), np.diag(n_rows).mean()
-    squared, of_squares = np.trace(covariance) ** 2, np.sum(covariance**2)
+    p, n = len(covariance), float(xp.diag(n_rows).mean())
+    squared, of_squares = float(xp.trace(covariance)) ** 2, float(xp.sum(covariance**2))
     spread = (n + 1 - 2 / p) * (of_squares - squared / p)
     found = ((1 - 2 / p) * of_squares + squared) / max(spread, FLOOR)
     return float(np.clip(found, 0.0, MOST_SHRINKAGE))
@@ -182,9 +185,10 @@ def spectral_start(patterns, n_components, noise, n_prior=0.0):
         Whether they are the maximum of the likelihood: for two complete modalities with full noise
         (Bach & Jordan 2005) and a single one with isotropic noise (Tipping & Bishop 1999) they are.
     """
+    xp = patterns.xp
     total, n_rows = correlation(patterns)
-    total *= n_rows / np.maximum(n_rows + n_prior, 1.0)
-    total += np.diag(n_prior / (np.diag(n_rows) + n_prior))
+    total *= n_rows / xp.maximum(n_rows + n_prior, 1.0)
+    total += xp.diag(n_prior / (xp.diag(n_rows) + n_prior))
     places = patterns.columns
     kinds = [noise[name] for name in places]
     complete = len(patterns.groups) == 1
@@ -197,7 +201,7 @@ def spectral_start(patterns, n_components, noise, n_prior=0.0):
         rest = total - loadings @ loadings.T
         parts = {name: (loadings[s], rest[s, s]) for name, s in places.items()}
         exact = complete and kinds == ["isotropic"]
-    means = {name: np.zeros(s.stop - s.start) for name, s in places.items()}
+    means = {name: xp.zeros(s.stop - s.start) for name, s in places.items()}
     loadings = {name: part[0] for name, part in parts.items()}
     noises = {name: _structured(part[1], noise[name]) for name, part in parts.items()}
     return Factors(means, loadings, noises), exact
@@ -205,12 +209,12 @@ def spectral_start(patterns, n_components, noise, n_prior=0.0):
 
 def _top(matrix, rank, width):
     """The root of what the first eigenvectors have above the mean of the rest, in some columns."""
-    out = np.zeros((len(matrix), width))
+    xp = namespace(matrix)
+    out = xp.zeros((len(matrix), width))
     if rank:
-        last = len(matrix) - 1
-        values, vectors = eigh(matrix, subset_by_index=(last - rank + 1, last))
-        level = (np.trace(matrix) - values.sum()) / max(len(matrix) - rank, 1)
-        out[:, :rank] = (vectors * np.sqrt(np.maximum(values - level, 0.0)))[:, ::-1]
+        values, vectors = eigh(matrix, rank)
+        level = (xp.trace(matrix) - values.sum()) / max(len(matrix) - rank, 1)
+        out[:, :rank] = (vectors * xp.sqrt(xp.maximum(values - level, 0.0)))[:, ::-1]
     return out
 
 
@@ -221,24 +225,25 @@ def _shared_start(total, places, width, exact):
     correlations, and exact; with more of them they are kept below what would leave no noise. None
     if they were to be exact and some correlation is 1.
     """
+    xp = namespace(total)
     m = len(places)
     roots, whitened = {}, total.copy()
     for name, s in places.items():
-        roots[name] = np.linalg.cholesky(_structured(total[s, s], "full"))
+        roots[name] = cholesky(_structured(total[s, s], "full"))
         whitened[s] = divide(roots[name], whitened[s])
         whitened[:, s] = divide(roots[name], whitened[:, s].T).T
     rank = min(width, len(total) - max(s.stop - s.start for s in places.values()))
-    values, vectors = eigh(whitened, subset_by_index=(len(total) - rank, len(total) - 1))
+    values, vectors = eigh(whitened, rank)
     # The diagonal blocks, which are identities, say nothing of the factors.
-    strength = np.maximum(values - 1, 0.0) * m / (m - 1)
-    directions = (vectors * np.sqrt(strength))[:, ::-1]
+    strength = xp.maximum(values - 1, 0.0) * m / (m - 1)
+    directions = (vectors * xp.sqrt(strength))[:, ::-1]
     if exact and values.max() - 1 >= 1 - FLOOR:  # the largest canonical correlation
         return None
     parts = {}
     for name, s in places.items():
-        u, found, v = np.linalg.svd(directions[s], full_matrices=False)
-        own = directions[s] if exact else u * np.minimum(found, np.sqrt(MOST_EXPLAINED)) @ v
-        loadings = np.zeros((len(own), width))
+        u, found, v = svd(directions[s])
+        own = directions[s] if exact else u * xp.minimum(found, MOST_EXPLAINED**0.5) @ v
+        loadings = xp.zeros((len(own), width))
         loadings[:, :rank] = roots[name] @ own
         parts[name] = loadings, total[s, s] - loadings @ loadings.T
     return parts
@@ -262,10 +267,11 @@ def expectation(factors, patterns, n_prior=0.0):
     metrics : dict of str to float
         See :func:`fit`.
     """
+    xp = patterns.xp
     whitened, inverses = whiten(factors), {}
     for name, (root, _, _) in whitened.items():
-        eye = np.eye(len(root))
-        inverses[name] = 1 / root**2 if root.ndim == 1 else cho_solve((root, True), eye)
+        eye = xp.eye(len(root))
+        inverses[name] = 1 / root**2 if root.ndim == 1 else cho_solve(root, eye)
     groups = [(shown, group, True) for shown, group in patterns.groups.items()]
     n = sum(group.n for group in patterns.groups.values())
     if n_prior:
@@ -285,12 +291,14 @@ def expectation(factors, patterns, n_prior=0.0):
 
 
 def _mean_and_identity(factors, patterns, n):
+    xp = patterns.xp
     means = [factors.means[name] for name in patterns.columns]
-    return np.concatenate(means), n * np.eye(patterns.n_columns)
+    return xp.concatenate(means), n * xp.eye(patterns.n_columns)
 
 
 def _expect(factors, patterns, shown, group, free, whitened, inverses):
     """The statistics and the log-likelihood of the rows of one pattern."""
+    xp = namespace(group.mean)
     names = [name for name in patterns.columns if name in shown]
     ends = np.cumsum([len(factors.means[name]) for name in names]).tolist()
     places = {
@@ -298,29 +306,29 @@ def _expect(factors, patterns, shown, group, free, whitened, inverses):
         for name, end in zip(names, ends, strict=True)
     }
     n = group.n
-    precision = np.eye(factors.n_components)
+    precision = xp.eye(factors.n_components)
     for name in names:
         precision += whitened[name].loadings.T @ whitened[name].loadings
-    root = np.linalg.cholesky(precision)
-    covariance = cho_solve((root, True), np.eye(len(root)))
+    root = cholesky(precision)
+    covariance = cho_solve(root, xp.eye(len(root)))
     informing = [_times(inverses[name], factors.loadings[name]) for name in names]
-    weights = np.concatenate(informing) @ covariance  # E[z] = weights' (x - mean)
-    step = group.mean - np.concatenate([factors.means[name] for name in names])
+    weights = xp.concatenate(informing) @ covariance  # E[z] = weights' (x - mean)
+    step = group.mean - xp.concatenate([factors.means[name] for name in names])
     z = n * (step @ weights)
-    xz = group.scatter @ weights + np.outer(step, z)
+    xz = group.scatter @ weights + xp.outer(step, z)
     explained = weights.T @ xz
     zz = n * covariance + explained
-    density = n * (ends[-1] * LOG_2PI + 2 * np.log(np.diag(root)).sum())
-    density -= np.sum(precision * explained)
+    density = n * (ends[-1] * LOG_2PI + 2 * xp.log(xp.diag(root)).sum())
+    density -= xp.sum(precision * explained)
     sums = {None: Sums(n, n * free, z, zz)}
     for name, s in places.items():
         density += n * whitened[name].log_det
         inverse = inverses[name]
         if inverse.ndim == 1:
-            xx = np.diag(group.scatter)[s] + n * step[s] ** 2
+            xx = xp.diag(group.scatter)[s] + n * step[s] ** 2
         else:
-            xx = group.scatter[s, s] + n * np.outer(step[s], step[s])
-        density += np.sum(inverse * xx)
+            xx = group.scatter[s, s] + n * xp.outer(step[s], step[s])
+        density += xp.sum(inverse * xx)
         sums[name] = Sums(n, n * free, z, zz, n * step[s], xz[s], xx)
     return sums, -0.5 * density
 
@@ -335,19 +343,23 @@ def maximise(factors, sums, noise):
     The components' own mean and covariance are estimated too, and then made standard again by
     changing the loadings: parameter expansion, which takes longer steps than EM and is as safe.
     """
+    xp = namespace(*factors.means.values())
     every = sums[None]
     centre = every.z / every.n_free
-    spread = (every.zz - every.n_free * np.outer(centre, centre)) / every.n
-    turn = np.linalg.cholesky(spread)
+    spread = (every.zz - every.n_free * xp.outer(centre, centre)) / every.n
+    turn = cholesky(spread)
     means, loadings, noises = {}, {}, {}
     for name, mean in factors.means.items():
         n, n_free, z, zz, x, xz, xx = sums[name]
         # A regression on the components and 1.
-        gram = np.block([[zz, z[:, None]], [z[None], np.array([[n_free]])]])
-        targets = np.column_stack([xz, x])
-        found = np.linalg.solve(gram, targets.T).T
+        corner = xp.full((1, 1), float(n_free))
+        above = xp.concatenate([zz, z[:, None]], axis=1)
+        below = xp.concatenate([z[None], corner], axis=1)
+        gram = xp.concatenate([above, below])
+        targets = xp.column_stack([xz, x])
+        found = xp.linalg.solve(gram, targets.T).T
         if xx.ndim == 1:
-            rest = (xx - np.sum(found * targets, axis=1)) / n
+            rest = (xx - xp.sum(found * targets, axis=1)) / n
         else:
             rest = xx - found @ targets.T
             rest = (rest + rest.T) / (2 * n)
@@ -359,16 +371,17 @@ def maximise(factors, sums, noise):
 
 def _structured(rest, kind):
     """The likeliest covariance of a kind and above the floor, given one or its diagonal."""
+    xp = namespace(rest)
     if kind != "full":
-        diagonal = rest if rest.ndim == 1 else np.diag(rest)
+        diagonal = rest if rest.ndim == 1 else xp.diag(rest)
         if kind == "isotropic":
-            diagonal = np.full(len(diagonal), diagonal.mean())
-        return np.maximum(diagonal, FLOOR)
+            diagonal = xp.zeros(len(diagonal)) + diagonal.mean()
+        return xp.maximum(diagonal, FLOOR)
     try:
-        np.linalg.cholesky(rest - FLOOR * np.eye(len(rest)))
+        cholesky(rest - FLOOR * xp.eye(len(rest)))
     except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(rest)
-        rest = (vectors * np.maximum(values, FLOOR)) @ vectors.T
+        values, vectors = xp.linalg.eigh(rest)
+        rest = (vectors * xp.maximum(values, FLOOR)) @ vectors.T
         return (rest + rest.T) / 2
     return rest
 

@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_solve, solve_triangular
 
+from ..backend.arrays import namespace, pick, to_numpy
 from .moments import Moments, Patterns, merge
+from .spectral import cho_solve, cholesky, solve_triangular
 
 __all__ = [
     "Factors",
@@ -48,7 +49,7 @@ class Units(NamedTuple):
     location : array of shape (n_columns,)
         Mean of every column.
     columns : ndarray of int, shape (n_varying,)
-        The columns that vary.
+        The columns that vary; always on the CPU.
     scale : array of shape (n_varying,)
         Their standard deviations.
     """
@@ -59,24 +60,28 @@ class Units(NamedTuple):
 
     def enter(self, x):
         """Values in standard units."""
-        return (x[:, self.columns] - self.location[self.columns]) / self.scale
+        columns = namespace(x).asarray(self.columns)
+        return (x[:, columns] - self.location[columns]) / self.scale
 
     def leave(self, t):
         """Values in the units of the data; columns that do not vary are at their mean."""
-        x = np.empty((*t.shape[:-1], len(self.location)))
+        xp = namespace(t)
+        x = xp.empty((*t.shape[:-1], len(self.location)))
         x[:] = self.location
-        x[..., self.columns] += self.scale * t
+        x[..., xp.asarray(self.columns)] += self.scale * t
         return x
 
     def scaled(self, exponent):
         """The units of columns that are multiplied by a power of two."""
-        location, scale = (np.ldexp(values, exponent) for values in (self.location, self.scale))
+        xp = namespace(self.location)
+        location, scale = (xp.ldexp(values, exponent) for values in (self.location, self.scale))
         return Units(location, self.columns, scale)
 
     @property
     def log_volume(self):
         """Logarithm of the volume of a unit cube, in the units of the data."""
-        return float(np.log(self.scale).sum())
+        xp = namespace(self.scale)
+        return float(xp.log(self.scale).sum())
 
 
 class Factors(NamedTuple):
@@ -143,12 +148,13 @@ class Posterior(NamedTuple):
 
 def whiten(factors):
     """Every modality in units of its noise, by name."""
+    xp = namespace(*factors.noises.values())
     whitened = {}
     for name, noise in factors.noises.items():
-        root = np.sqrt(noise) if noise.ndim == 1 else np.linalg.cholesky(noise)
-        scales = root if noise.ndim == 1 else np.diag(root)
+        root = xp.sqrt(noise) if noise.ndim == 1 else cholesky(noise)
+        scales = root if noise.ndim == 1 else xp.diag(root)
         loadings = divide(root, factors.loadings[name])
-        whitened[name] = Whitened(root, loadings, 2 * float(np.log(scales).sum()))
+        whitened[name] = Whitened(root, loadings, 2 * xp.log(scales).sum())
     return whitened
 
 
@@ -156,7 +162,7 @@ def divide(root, x):
     """Columns x, of shape (n_columns, n), divided by a root of a covariance."""
     if root.ndim == 1:
         return x / root[:, None]
-    return solve_triangular(root, x, lower=True, check_finite=False)
+    return solve_triangular(root, x)
 
 
 def multiply(root, x):
@@ -170,21 +176,23 @@ def ordered(factors):
     The components become independent given a row that shows everything, those that it tells most
     about come first, and the largest loading of each is positive.
     """
+    xp = namespace(*factors.noises.values())
     precision = sum(part.loadings.T @ part.loadings for part in whiten(factors).values())
-    turn = np.linalg.eigh(precision)[1][:, ::-1]
-    every = np.concatenate(list(factors.loadings.values())) @ turn
-    largest = every[np.abs(every).argmax(axis=0), np.arange(every.shape[1])]
-    turn = turn * np.where(largest < 0, -1.0, 1.0)
+    turn = xp.linalg.eigh(precision)[1][:, ::-1]
+    every = xp.concatenate(list(factors.loadings.values())) @ turn
+    largest = every[xp.abs(every).argmax(axis=0), xp.arange(every.shape[1])]
+    turn = turn * xp.where(largest < 0, -1.0, 1.0)
     return factors._replace(loadings={k: w @ turn for k, w in factors.loadings.items()})
 
 
 def leading(factors, n_components):
     """The first components; what the others explain of each modality goes to its noise."""
+    xp = namespace(*factors.noises.values())
     loadings = {name: w[:, :n_components] for name, w in factors.loadings.items()}
     noises = {}
     for name, noise in factors.noises.items():
         rest = factors.loadings[name][:, n_components:]
-        noises[name] = noise + (np.sum(rest**2, axis=1) if noise.ndim == 1 else rest @ rest.T)
+        noises[name] = noise + (xp.sum(rest**2, axis=1) if noise.ndim == 1 else rest @ rest.T)
     return Factors(factors.means, loadings, noises)
 
 
@@ -205,19 +213,20 @@ def infer(factors, whitened, blocks, n_rows):
     -------
     Posterior
     """
-    precision = np.eye(factors.n_components)
-    told = np.zeros((n_rows, factors.n_components))
-    density = np.zeros(n_rows)
+    xp = namespace(*factors.means.values())
+    precision = xp.eye(factors.n_components)
+    told = xp.zeros((n_rows, factors.n_components))
+    density = xp.zeros(n_rows)
     for name, block in blocks.items():
         part = whitened[name]
         rest = divide(part.root, (block - factors.means[name]).T)
         precision += part.loadings.T @ part.loadings
         told += rest.T @ part.loadings
-        density += np.sum(rest**2, axis=0) + len(rest) * LOG_2PI + part.log_det
-    root = np.linalg.cholesky(precision)
-    half = solve_triangular(root, told.T, lower=True, check_finite=False)
-    density += 2 * np.log(np.diag(root)).sum() - np.sum(half**2, axis=0)
-    covariance = cho_solve((root, True), np.eye(len(root)))
+        density += xp.sum(rest**2, axis=0) + len(rest) * LOG_2PI + part.log_det
+    root = cholesky(precision)
+    half = solve_triangular(root, told.T)
+    density += 2 * xp.log(xp.diag(root)).sum() - xp.sum(half**2, axis=0)
+    covariance = cho_solve(root, xp.eye(len(root)))
     return Posterior(told @ covariance, covariance, -0.5 * density)
 
 
@@ -228,8 +237,9 @@ def expect(factors, name, z):
 
 def covariance_given(factors, name, covariance):
     """Covariance of a modality given that of the components, in standard units."""
+    xp = namespace(covariance)
     loadings, noise = factors.loadings[name], factors.noises[name]
-    noise = np.diag(noise) if noise.ndim == 1 else noise
+    noise = xp.diag(noise) if noise.ndim == 1 else noise
     return loadings @ covariance @ loadings.T + noise
 
 
@@ -242,14 +252,15 @@ def units_of(patterns, common=()):
     The columns of the modalities in `common` keep their ratios: they have one scale, at which their
     mean variance is 1.
     """
+    xp = patterns.xp
     units = {}
     for name in patterns.columns:
         moments = patterns.of(name)
-        sd = np.sqrt(np.diag(moments.scatter) / moments.n)
-        varying = np.flatnonzero(sd > 8 * np.finfo(float).eps * np.abs(moments.mean))
-        scale = sd[varying]
+        sd = xp.sqrt(xp.diag(moments.scatter) / moments.n)
+        varies = sd > 8 * np.finfo(float).eps * xp.abs(moments.mean)
+        varying, scale = np.flatnonzero(to_numpy(varies)), sd[varies]
         if name in common and len(scale):
-            scale = np.full(len(scale), np.sqrt(np.mean(scale**2)))
+            scale = xp.full(len(scale), float(xp.sqrt(xp.mean(scale**2))))
         units[name] = Units(moments.mean, varying, scale)
     return units
 
@@ -269,10 +280,11 @@ def standardise(patterns, units):
             if name in shown:
                 unit = units[name]
                 kept.append(width + unit.columns)
-                location.append(unit.location[unit.columns])
+                location.append(pick(unit.location, unit.columns))
                 scale.append(unit.scale)
                 width += len(unit.location)
-        kept, location, scale = map(np.concatenate, (kept, location, scale))
+        kept = np.concatenate(kept)
+        location, scale = map(patterns.xp.concatenate, (location, scale))
         if len(kept):
             found = group.take(kept)
             scatter = found.scatter / scale / scale[:, None]

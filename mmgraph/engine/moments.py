@@ -50,6 +50,7 @@ class Moments(NamedTuple):
 
     def take(self, columns):
         """The moments of some columns, by index array or slice."""
+        columns = columns if isinstance(columns, slice) else namespace(self.mean).asarray(columns)
         return Moments(self.n, self.mean[columns], self.scatter[columns][:, columns])
 
 
@@ -81,7 +82,7 @@ class Patterns(NamedTuple):
     def of(self, *names):
         """Moments of the named modalities, side by side, over the rows that show all of them."""
         wanted = self.index(names)
-        total = _nothing(len(wanted), self._namespace)
+        total = _nothing(len(wanted), self.xp)
         for shown, group in self.groups.items():
             if shown.issuperset(names):
                 total = merge(total, group.take(np.searchsorted(self.index(shown), wanted)))
@@ -113,7 +114,7 @@ class Patterns(NamedTuple):
         whole = self.groups.get(frozenset(self.columns))
         if whole is not None and len(self.groups) == 1:
             return whole
-        xp, width = self._namespace, self.n_columns
+        xp, width = self.xp, self.n_columns
         mean, covariance = xp.zeros(width), xp.zeros((width, width))
         for one, at in self.columns.items():
             own = self.of(one)
@@ -134,7 +135,8 @@ class Patterns(NamedTuple):
         return Moments(self.n, mean, self.n * _semidefinite(covariance, xp))
 
     @property
-    def _namespace(self):
+    def xp(self):
+        """Namespace of the moments."""
         return namespace(*(group.mean for group in self.groups.values()))
 
     def merge(self, other):
@@ -284,6 +286,7 @@ def _of_blocks(parts, n_rows, rows=None):
     room = None if all(map(sp.issparse, parts)) else xp.empty((at_once, width), dtype)
     counts, means, rests = [], [], []
     scatter = xp.zeros((width, width), order="F")
+    rows = None if rows is None else xp.asarray(rows)
     for start in range(0, n_rows, at_once):
         stop = min(start + at_once, n_rows)
         chosen = slice(start, stop) if rows is None else rows[start:stop]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..backend.arrays import namespace, to_numpy
 from .correlation import shrink
 from .spectral import whitener
 
@@ -58,6 +59,7 @@ def permutation_test(blocks, weights, n_permutations, rng, *, shrinkage, widths,
     -------
     PermutationTest
     """
+    xp = namespace(*blocks)
     n, m = len(blocks[0]), len(blocks)
     measure = STATISTICS[statistic]
     n_components = min(w.shape[1] for w in weights)
@@ -66,19 +68,20 @@ def permutation_test(blocks, weights, n_permutations, rng, *, shrinkage, widths,
         for of in zip(blocks, weights, shrinkage, widths, strict=True)
     ]
     by_component = list(zip(*by_modality, strict=True))
-    statistics = np.array([measure(_correlations(rests, None))[0] for rests in by_component])
-    null = np.empty((n_permutations, n_components))
+    statistics = xp.stack([measure(_correlations(rests, None))[0] for rests in by_component])
+    null = xp.empty((n_permutations, n_components))
     most = max(rest.shape[1] for rests in by_component for rest in rests)
     at_once = max(1, ENTRIES // (n * most * (m - 1)))
     for start in range(0, n_permutations, at_once):
         some = slice(start, min(start + at_once, n_permutations))
         orders = np.tile(np.arange(n), (m - 1, some.stop - start, 1))
-        orders = rng.permuted(orders, axis=2)
+        orders = xp.asarray(rng.permuted(orders, axis=2))
         for k, rests in enumerate(by_component):
             null[some, k] = measure(_correlations(rests, orders))
     reached = null >= statistics * (1 - 1e-10)
     p_values = (1 + reached.sum(axis=0)) / (1 + n_permutations)
-    return PermutationTest(statistics, np.maximum.accumulate(p_values), null)
+    p_values = np.maximum.accumulate(to_numpy(p_values))
+    return PermutationTest(to_numpy(statistics), p_values, to_numpy(null))
 
 
 def _whitened_rests(block, weights, s, width, n_components):
@@ -86,10 +89,11 @@ def _whitened_rests(block, weights, s, width, n_components):
 
     With shrinkage their variances are those of the data in the shrunken covariance, below one.
     """
+    xp = namespace(block)
     share = max(1 - s, 1e-3 / width)  # not zero, so that shuffles of fully shrunken rows differ
     rests = []
     for k in range(n_components):
-        variates, _ = np.linalg.qr(block @ weights[:, :k])
+        variates, _ = xp.linalg.qr(block @ weights[:, :k])
         rest = block - variates @ (variates.T @ block)
         rest[:, (rest**2).sum(axis=0) < 1e-20 * (block**2).sum(axis=0)] = 0  # but for rounding
         W = whitener(shrink(rest.T @ rest / len(block), s, width), 1e-10)
@@ -99,13 +103,14 @@ def _whitened_rests(block, weights, s, width, n_components):
 
 def _correlations(rests, orders):
     """Correlations of the whitened columns of all modalities, of shape (n_orders, r, r)."""
+    xp = namespace(*rests)
     first, *others = rests
     n_orders = 1 if orders is None else orders.shape[1]
-    shuffled = [np.broadcast_to(first[:, None], (len(first), n_orders, first.shape[1]))]
+    shuffled = [xp.broadcast_to(first[:, None], (len(first), n_orders, first.shape[1]))]
     for j, rest in enumerate(others):
         shuffled.append(rest[:, None] if orders is None else rest[orders[j].T])
-    ends = np.cumsum([rest.shape[1] for rest in rests])
-    R = np.tile(np.eye(ends[-1]), (n_orders, 1, 1))
+    ends = np.cumsum([rest.shape[1] for rest in rests]).tolist()
+    R = xp.tile(xp.eye(ends[-1]), (n_orders, 1, 1))
     for i, (one, stop) in enumerate(zip(shuffled, ends, strict=True)):
         at = slice(stop - one.shape[2], stop)
         for two, end in zip(shuffled[:i], ends[:i], strict=True):
@@ -114,7 +119,7 @@ def _correlations(rests, orders):
                 n, _, width = one.shape
                 T = (first.T @ one.reshape(n, -1)).reshape(-1, n_orders, width).swapaxes(0, 1)
             else:
-                T = np.einsum("nbi,nbj->bij", two, one, optimize=True)
+                T = xp.einsum("nbi,nbj->bij", two, one, optimize=True)
             R[:, other, at] = T
             R[:, at, other] = T.swapaxes(1, 2)
     return R
@@ -122,13 +127,15 @@ def _correlations(rests, orders):
 
 def _wilks(R):
     """Minus the log of Wilks' lambda, for more modalities their multi-information: -log det R."""
-    sign, logarithm = np.linalg.slogdet(R)
-    return np.where(sign > 0, -logarithm, np.inf)
+    xp = namespace(R)
+    sign, logarithm = xp.linalg.slogdet(R)
+    return xp.where(sign > 0, -logarithm, np.inf)
 
 
 def _roy(R):
     """The largest eigenvalue of R, less one: of two modalities the largest correlation."""
-    return np.linalg.eigvalsh(R)[:, -1] - 1
+    xp = namespace(R)
+    return xp.linalg.eigvalsh(R)[:, -1] - 1
 
 
 STATISTICS = {"wilks": _wilks, "roy": _roy}

@@ -6,16 +6,17 @@ fits share one eigendecomposition for each fold and modality.
 """
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 
+from ..backend.arrays import namespace
 from .correlation import correlate, solve
-from .spectral import leading_eigen, refine
+from .spectral import eigh, leading_eigen, refine
 
 __all__ = ["ledoit_wolf", "oracle_approximating", "quartic", "score_path"]
 
 DIRECT = 96  # up to this width all eigenvectors are computed along a path
 SPARE = 8  # vectors beyond those wanted, which a path carries along
+TINY = np.finfo(float).tiny
 AT_ONCE = 1024  # rows whose norms are computed at a time
 
 
@@ -38,8 +39,8 @@ def ledoit_wolf(covariance, n, width, fourth):
     float
         From 0 to 1.
     """
-    square = (covariance**2).sum()
-    distance = square - covariance.trace() ** 2 / width
+    square = float((covariance**2).sum())
+    distance = square - float(covariance.trace()) ** 2 / width
     noise = (fourth / n - square) / n
     return float(np.clip(noise / distance, 0.0, 1.0)) if distance > 0 else 1.0
 
@@ -61,7 +62,8 @@ def oracle_approximating(covariance, n, width):
     float
         From 0 to 1.
     """
-    square, trace = (covariance**2).mean() * len(covariance) ** 2, covariance.trace()
+    square = float((covariance**2).mean()) * len(covariance) ** 2
+    trace = float(covariance.trace())
     above = (square + trace**2) / width**2
     below = (n + 1) * (square - trace**2 / width) / width**2
     return float(min(above / below, 1.0)) if below > 0 else 1.0
@@ -79,6 +81,7 @@ def quartic(block, mean):
     -------
     float
     """
+    xp = namespace(block)
     total = 0.0
     for start in range(0, block.shape[0], AT_ONCE):
         part = block[start : start + AT_ONCE]
@@ -86,8 +89,8 @@ def quartic(block, mean):
             squares = part.multiply(part).sum(axis=1) - 2 * (part @ mean) + mean @ mean
         else:
             part = part - mean
-            squares = np.einsum("ij,ij->i", part, part)
-        total += (squares**2).sum()
+            squares = xp.einsum("ij,ij->i", part, part)
+        total += float((squares**2).sum())
     return total
 
 
@@ -131,7 +134,7 @@ def score_path(folds, settings, n_components, *, widths, tol=1e-12):
                     train, places, n_components, shrinkage=setting, widths=widths, tol=tol
                 )
                 covariance = test
-            scores[i, f] = _held_out(weights, covariance, places)
+            scores[i, f] = float(_held_out(weights, covariance, places))
     return scores
 
 
@@ -139,12 +142,13 @@ class _Path:
     """Weights along a path of settings, in the principal axes of each modality."""
 
     def __init__(self, train, test, places, widths, n_components):
+        xp = namespace(train)
         self.places, self.widths, self.n_components = places, widths, n_components
         axes = []
         self.values = []
         for place in places:
-            values, vectors = scipy.linalg.eigh(train[place, place])
-            self.values.append(np.maximum(values, 0.0))
+            values, vectors = eigh(train[place, place])
+            self.values.append(xp.maximum(values, 0.0))
             axes.append(vectors)
         self.train, self.test = (_turned(S, places, axes) for S in (train, test))
         self.first, self.gram = None, None
@@ -152,15 +156,16 @@ class _Path:
 
     def weights(self, setting):
         """Weights of each modality, up to scale. Neighbours should come one after the other."""
+        xp = namespace(self.train)
         scales = [
-            1 / np.sqrt((1 - s) * values + max(s * values.sum() / width, np.finfo(float).tiny))
+            1 / xp.sqrt((1 - s) * values + xp.maximum(s * values.sum() / width, TINY))
             for s, values, width in zip(setting, self.values, self.widths, strict=True)
         ]
         if len(self.places) > 2:
-            scale = np.concatenate(scales)
+            scale = xp.concatenate(scales)
             R = scale[:, None] * self.train * scale
             for place in self.places:
-                R[place, place] = np.eye(place.stop - place.start)
+                R[place, place] = xp.eye(place.stop - place.start)
             weights = scale[:, None] * self._leading(R, setting)
             return [weights[place] for place in self.places]
         one, two = self.places
@@ -184,7 +189,8 @@ class _Path:
 
 def _turned(covariance, places, axes):
     """A covariance in the principal axes of each modality."""
-    turned = np.empty_like(covariance)
+    xp = namespace(covariance)
+    turned = xp.empty_like(covariance)
     for one, vectors in zip(places, axes, strict=True):
         half = vectors.T @ covariance[one]
         for two, others in zip(places, axes, strict=True):
@@ -193,8 +199,9 @@ def _turned(covariance, places, axes):
 
 
 def _held_out(weights, covariance, places):
+    xp = namespace(covariance)
     k = min(w.shape[1] for w in weights)
-    variates = np.empty((len(places), len(places), k, k))
+    variates = xp.empty((len(places), len(places), k, k))
     for j, (two, w) in enumerate(zip(places, weights, strict=True)):
         half = covariance[: two.stop, two] @ w[:, :k]
         for i, (one, v) in enumerate(zip(places[: j + 1], weights, strict=False)):

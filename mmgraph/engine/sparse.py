@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from ..backend.arrays import namespace
+
 __all__ = ["Columns", "Sparse", "columns_of", "decompose", "soft_unit"]
 
 START = 100  # sweeps without a penalty, for where to start
@@ -41,8 +43,9 @@ class Columns(NamedTuple):
 
     def backward(self, t):
         """Their transpose times a vector, or times some, that are zero where nothing is shown."""
+        xp = namespace(t)
         total = t.sum(axis=0)
-        offset = self.mean * total if t.ndim == 1 else np.outer(self.mean, total)
+        offset = self.mean * total if t.ndim == 1 else xp.outer(self.mean, total)
         return ((self.block.T @ t - offset).T / self.scale).T
 
 
@@ -59,13 +62,14 @@ def columns_of(block, shown, mean, scale):
     -------
     Columns
     """
-    divisor = np.where(scale > 0, scale, np.inf)
+    xp = namespace(mean)
+    divisor = xp.where(scale > 0, scale, np.inf)
     if sp.issparse(block):
         block = block.copy()
         block.data[~np.repeat(shown, np.diff(block.indptr))] = 0
         return Columns(block, shown.astype(float), mean, divisor)
-    block = np.where(shown[:, None], (block - mean) / divisor, 0.0)
-    nothing = np.zeros(len(mean))
+    block = xp.where(shown[:, None], (block - mean) / divisor, 0.0)
+    nothing = xp.zeros(len(mean))
     return Columns(block, shown.astype(float), nothing, nothing + 1)
 
 
@@ -112,12 +116,13 @@ def decompose(columns, bounds, n_components, *, max_iter, tol):
     -------
     Sparse
     """
+    xp = namespace(columns[0].mean)
     m = len(columns)
-    counts = np.array([[one.shown @ two.shown for two in columns] for one in columns])
+    counts = [[one.shown @ two.shown for two in columns] for one in columns]
     pairs = [[j for j in range(m) if j != i] or [i] for i in range(m)]
-    found = [np.zeros((len(c.scale), 0)) for c in columns]
+    found = [xp.zeros((len(c.scale), 0)) for c in columns]
     weights = list(found)
-    variates = [np.zeros((len(c.shown), 0)) for c in columns]
+    variates = [xp.zeros((len(c.shown), 0)) for c in columns]
     rng = np.random.default_rng(0)
     most, first = 0, None
 
@@ -125,11 +130,11 @@ def decompose(columns, bounds, n_components, *, max_iter, tol):
         return t - variates[i] @ (variates[i].T @ t)
 
     def towards(i, u):
-        t = sum(free(j, columns[j].forward(u[j])) / counts[i, j] for j in pairs[i])
+        t = sum(free(j, columns[j].forward(u[j])) / counts[i][j] for j in pairs[i])
         return columns[i].backward(free(i, columns[i].shown * t))
 
     for _ in range(n_components):
-        u = [soft_unit(rng.normal(size=len(c.scale)), np.inf) for c in columns]
+        u = [soft_unit(xp.asarray(rng.normal(size=len(c.scale))), np.inf) for c in columns]
         for limits, sweeps in (([np.inf] * m, START), (bounds, max_iter)):
             n_sweeps, settled = 0, False
             while n_sweeps < sweeps and not settled:
@@ -137,8 +142,8 @@ def decompose(columns, bounds, n_components, *, max_iter, tol):
                 before = list(u)
                 for i in range(m):
                     u[i] = soft_unit(towards(i, u), limits[i])
-                steps = (np.abs(a - b).max() for a, b in zip(u, before, strict=True))
-                settled = max(steps) <= tol
+                steps = [xp.abs(a - b).max() for a, b in zip(u, before, strict=True)]
+                settled = bool(xp.stack(steps).max() <= tol)
         value = sum(u[i] @ towards(i, u) for i in range(m))
         first = value if first is None else first
         if not value > 1e-10 * first:
@@ -148,10 +153,11 @@ def decompose(columns, bounds, n_components, *, max_iter, tol):
             whole = c.forward(u[i])
             along = variates[i].T @ whole
             rest = whole - variates[i] @ along
-            length = np.linalg.norm(rest) or np.inf
-            weights[i] = np.column_stack([weights[i], (u[i] - weights[i] @ along) / length])
-            variates[i] = np.column_stack([variates[i], rest / length])
-            found[i] = np.column_stack([found[i], u[i]])
+            length = xp.linalg.norm(rest)
+            length = xp.where(length > 0, length, np.inf)
+            weights[i] = xp.column_stack([weights[i], (u[i] - weights[i] @ along) / length])
+            variates[i] = xp.column_stack([variates[i], rest / length])
+            found[i] = xp.column_stack([found[i], u[i]])
     return Sparse(found, weights, variates, most)
 
 
@@ -171,21 +177,21 @@ def soft_unit(a, bound):
     ndarray of shape (p,)
         Zero if a is.
     """
-    largest = np.abs(a).max()
-    if largest == 0:
-        return np.zeros_like(a)
-    a = a / largest
+    xp = namespace(a)
+    largest = xp.abs(a).max()
+    a = a / xp.where(largest > 0, largest, 1.0)
 
     def unit(threshold):
-        u = np.sign(a) * np.maximum(np.abs(a) - threshold, 0.0)
-        return u / np.linalg.norm(u)
+        u = xp.sign(a) * xp.maximum(xp.abs(a) - threshold, 0.0)
+        length = xp.linalg.norm(u)
+        return u / xp.where(length > 0, length, 1.0)
 
-    if np.abs(found := unit(0.0)).sum() <= bound:
+    found = unit(0.0)
+    if bound >= len(a) ** 0.5 or float(xp.abs(found).sum()) <= bound:
         return found
-    low, high = 0.0, 1.0
-    for _ in range(BISECTIONS):
+    low, high = xp.zeros(()), xp.ones(())
+    for _ in range(BISECTIONS):  # no number of it is looked at, so that a GPU need not wait
         middle = (low + high) / 2
-        if middle == 1.0:
-            break
-        low, high = (middle, high) if np.abs(unit(middle)).sum() > bound else (low, middle)
-    return unit(high if high < 1.0 else low)
+        over = xp.abs(unit(middle)).sum() > bound
+        low, high = xp.where(over, middle, low), xp.where(over, high, middle)
+    return unit(xp.where(high < 1, high, low))

@@ -1,13 +1,91 @@
-"""Leading singular and eigenvectors, and the whitening of a covariance."""
+"""Decompositions of matrices, by SciPy or CuPy; leading vectors, and the whitening of a covariance.
+
+What an engine needs of LAPACK it takes from here, so that it knows neither library.
+"""
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
+from numpy.linalg import LinAlgError
 
-__all__ = ["leading_eigen", "leading_singular", "refine", "row_space", "whitener"]
+from ..backend.arrays import namespace
+
+__all__ = ["cho_solve", "cholesky", "eigh", "inverse_of_lower", "leading_eigen"]
+__all__ += ["leading_singular", "refine", "row_space", "solve_triangular", "svd", "whitener"]
 
 SMALL = 64  # of smaller matrices all eigenvectors are computed
 SHARE = 4  # and where more than one in so many is wanted
+
+
+def eigh(A, largest=None):
+    """Eigenvalues of a symmetric matrix, ascending, and its eigenvectors.
+
+    Parameters
+    ----------
+    A : array of shape (p, p)
+    largest : int, optional
+        How many are wanted, the largest ones; None: all.
+
+    Returns
+    -------
+    values : array of shape (k,)
+    vectors : array of shape (p, k)
+    """
+    xp, p = namespace(A), len(A)
+    k = p if largest is None else largest
+    if xp is np:
+        return scipy.linalg.eigh(A, subset_by_index=None if k == p else [p - k, p - 1])
+    values, vectors = xp.linalg.eigh(A)
+    return values[p - k :], vectors[:, p - k :]
+
+
+def svd(A):
+    """Left vectors, singular values and right vectors (as rows), as many as the smaller side."""
+    xp = namespace(A)
+    if xp is np:
+        return scipy.linalg.svd(A, full_matrices=False)
+    return xp.linalg.svd(A, full_matrices=False)
+
+
+def cholesky(A):
+    """Cholesky factor, lower triangular.
+
+    Raises
+    ------
+    LinAlgError
+        If A is not positive definite, which CuPy does not say by itself.
+    """
+    xp = namespace(A)
+    factor = xp.linalg.cholesky(A)
+    if xp is not np and not bool(xp.isfinite(factor.diagonal()).all()):
+        raise LinAlgError("the matrix is not positive definite")
+    return factor
+
+
+def solve_triangular(L, b, *, transposed=False):
+    """Solve L x = b, or L' x = b, for a lower triangular L."""
+    if namespace(L) is np:
+        return scipy.linalg.solve_triangular(
+            L, b, lower=True, trans=int(transposed), check_finite=False
+        )
+    from cupyx.scipy.linalg import solve_triangular as solve
+
+    return solve(L, b, lower=True, trans=int(transposed), check_finite=False)
+
+
+def cho_solve(L, b):
+    """Solve L L' x = b for a Cholesky factor L."""
+    if namespace(L) is np:
+        return scipy.linalg.cho_solve((L, True), b, check_finite=False)
+    return solve_triangular(L, solve_triangular(L, b), transposed=True)
+
+
+def inverse_of_lower(L):
+    """Inverse of a lower triangular matrix."""
+    xp = namespace(L)
+    if xp is np:
+        return scipy.linalg.lapack.dtrtri(L, lower=1)[0]
+    return solve_triangular(L, xp.eye(len(L), dtype=L.dtype))
 
 
 def whitener(covariance, tol=1e-12):
@@ -29,29 +107,40 @@ def whitener(covariance, tol=1e-12):
     -------
     ndarray of shape (p, rank)
     """
+    xp = namespace(covariance)
     variances = covariance.diagonal()
-    varies = np.flatnonzero(variances > 0)
+    varies = xp.flatnonzero(variances > 0)
     if not len(varies):
-        return np.zeros((len(covariance), 0))
-    scale = np.sqrt(variances[varies])
+        return xp.zeros((len(covariance), 0))
+    scale = xp.sqrt(variances[varies])
     whole = len(varies) == len(covariance)
-    correlation = covariance if whole else covariance[np.ix_(varies, varies)]
+    correlation = covariance if whole else covariance[xp.ix_(varies, varies)]
     correlation = correlation / scale / scale[:, None]
-    factor, failed = scipy.linalg.lapack.dpotrf(correlation, lower=1, clean=1)
+    factor = _factor(correlation)
     # A diagonal entry is what the columns before leave of one: the smallest eigenvalue is below.
-    if not failed and factor.diagonal().min() ** 2 > 1e3 * tol:
-        inverse, _ = scipy.linalg.lapack.dtrtri(factor, lower=1)
-        W = inverse.T
+    if factor is not None and factor.diagonal().min() ** 2 > 1e3 * tol:
+        W = inverse_of_lower(factor).T
     else:
-        values, vectors = scipy.linalg.eigh(correlation)
+        values, vectors = eigh(correlation)
         kept = values > tol * values[-1]
-        W = vectors[:, kept] / np.sqrt(values[kept])
+        W = vectors[:, kept] / xp.sqrt(values[kept])
     W = W / scale[:, None]
     if whole:
         return W
-    wide = np.zeros((len(covariance), W.shape[1]))
+    wide = xp.zeros((len(covariance), W.shape[1]))
     wide[varies] = W
     return wide
+
+
+def _factor(A):
+    """Cholesky factor, or None where A is not positive definite."""
+    if namespace(A) is np:
+        factor, failed = scipy.linalg.lapack.dpotrf(A, lower=1, clean=1)
+        return None if failed else factor
+    try:
+        return cholesky(A)
+    except LinAlgError:
+        return None
 
 
 def leading_singular(T, k):
@@ -74,11 +163,11 @@ def leading_singular(T, k):
         V, values, U = leading_singular(T.T, k)
         return U, values, V
     if T.shape[1] <= SMALL or SHARE * k > T.shape[1]:
-        U, values, Vt = scipy.linalg.svd(T, full_matrices=False)
+        U, values, Vt = svd(T)
         return U[:, :k], values[:k], Vt[:k].T
     _, V = leading_eigen(T.T @ T, k)
     # Squaring has cost small values their digits: the last word is T's.
-    U, values, Wt = scipy.linalg.svd(T @ V, full_matrices=False)
+    U, values, Wt = svd(T @ V)
     return U, values, V @ Wt.T
 
 
@@ -98,7 +187,7 @@ def leading_eigen(A, k):
     """
     p = len(A)
     some = p > SMALL and SHARE * k <= p
-    values, vectors = scipy.linalg.eigh(A, subset_by_index=[p - k, p - 1] if some else None)
+    values, vectors = eigh(A, k if some else None)
     return values[: -k - 1 : -1], vectors[:, : -k - 1 : -1]
 
 
@@ -125,15 +214,16 @@ def refine(A, start, k, tol=1e-4, max_iter=30):
     ndarray of shape (p, b)
         In descending order. The first k are wanted; the others make the next guess better.
     """
+    xp = namespace(A)
     width, last = start.shape[1], 0.0
     Q, image = start, A @ start
     for _ in range(max_iter):
         rest = image
         for _ in range(2):  # once more for what rounding leaves
-            rest, _ = np.linalg.qr(rest - Q @ (Q.T @ rest))
-        basis = np.concatenate([Q, rest], axis=1)
-        image = np.concatenate([image, A @ rest], axis=1)
-        values, rotation = scipy.linalg.eigh(basis.T @ image)
+            rest, _ = xp.linalg.qr(rest - Q @ (Q.T @ rest))
+        basis = xp.concatenate([Q, rest], axis=1)
+        image = xp.concatenate([image, A @ rest], axis=1)
+        values, rotation = eigh(basis.T @ image)
         rotation = rotation[:, : -width - 1 : -1]
         Q, image = basis @ rotation, image @ rotation
         total = values[-k:].sum()
@@ -159,18 +249,19 @@ def row_space(block, mean):
     coordinates : ndarray of shape (n_rows, rank)
     basis : ndarray of shape (n_columns, rank)
     """
+    xp = namespace(block)
     if sp.issparse(block):
         along = block @ mean
         gram = (block @ block.T).toarray() - along - along[:, None] + mean @ mean
     else:
         block = block - mean
         gram = block @ block.T
-    values, vectors = scipy.linalg.eigh(gram)
+    values, vectors = eigh(gram)
     rounding = np.finfo(float).eps * len(gram)
     kept = values > rounding * (10 * values[-1] + rounding * (mean @ mean))
-    root = np.sqrt(values[kept])
+    root = xp.sqrt(values[kept])
     vectors = vectors[:, kept]
     basis = block.T @ (vectors / root)
     if sp.issparse(block):
-        basis = basis - np.outer(mean, (vectors / root).sum(axis=0))
+        basis = basis - xp.outer(mean, (vectors / root).sum(axis=0))
     return vectors * root, basis

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from ..backend.arrays import namespace, resolve_device, to_device, to_numpy
+from ..backend.arrays import namespace, to_device, to_numpy
 from ..backend.kernels.threads import for_products
 from ..backend.random import derive
 from ..base import GenerativeMixin, MultimodalEstimator, RepresentationMixin, drive
@@ -52,6 +52,8 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
     A subclass implements ``_graph(names)``: the names and sizes of the hidden layers and the edges.
     The last layer is the representation.
     """
+
+    _streams = True
 
     def __init__(
         self,
@@ -530,7 +532,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
             key,
             dtype=np.dtype(self.dtype),
         )
-        return model.to(resolve_device(self.device))
+        return model.to(self._device)
 
     def _level(self, epochs, layer):
         """The epochs of a level of pretraining, with their progress."""
@@ -578,7 +580,7 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
 
     def _placed(self, course):
         """A course read from a file, with its arrays where this fit computes."""
-        device = resolve_device(self.device)
+        device = self._device
 
         def moved(arrays):
             return [None if a is None else to_device(a, device) for a in arrays]
