@@ -2,8 +2,8 @@
 
 Its arrays refuse all that CuPy's refuse: NumPy's functions, being mixed with NumPy's arrays, and
 any silent way back to the host. Functions are those that CuPy has, with the parameters that they
-have there; ``cupy_names.json`` records both. ``python tests/cupy_stand_in.py`` writes that file anew
-from the CuPy that is installed; no GPU is needed for it. Copies between host and device are counted.
+have there; ``cupy_names.json`` records both. ``python tests/cupy_stand_in.py`` writes that file
+anew from the CuPy that is installed, without a GPU. Copies between host and device are counted.
 
 Where CuPy is lenient (it lets NumPy's functions dispatch, and takes NumPy's index arrays), the
 stand-in is not: what passes here needs no leniency.

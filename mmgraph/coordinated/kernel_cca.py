@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from ..backend import random
-from ..backend.kernels.sampling import uniform
+from ..backend import kernels, random
+from ..backend.arrays import namespace, pick
 from ..base import GenerativeMixin, MultimodalEstimator, RepresentationMixin
 from ..engine import preimage
 from ..engine.kernel_correlation import correlate, dual, leave_one_out, primal, project
@@ -140,6 +140,7 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         rank=300,
         tol=1e-6,
         modalities=None,
+        device="auto",
         random_state=None,
     ):
         self.n_components = n_components
@@ -151,6 +152,7 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         self.rank = rank
         self.tol = tol
         self.modalities = modalities
+        self.device = device
         self.random_state = random_state
 
     def fit(self, X, y=None):
@@ -180,13 +182,13 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         views = self._check(X, reset=True)
         settings = self._settings()
         rows = {name: np.flatnonzero(mask) for name, mask in views.present.items()}
-        blocks = {name: views.blocks[name][shown] for name, shown in rows.items()}
-        kernels, smoothers, bases = {}, {}, {}
+        blocks = {name: views.shown(name) for name in rows}
+        functions, smoothers, bases = {}, {}, {}
         for i, (name, (kernel, params, shrinkage)) in enumerate(settings.items()):
             try:
-                kernels[name] = automatic(kernel, blocks[name], params)
+                functions[name] = automatic(kernel, blocks[name], params)
                 smoothers[name], bases[name] = self._smoother(
-                    kernels[name], blocks[name], shrinkage, random.derive(key, i)
+                    functions[name], blocks[name], shrinkage, random.derive(key, i)
                 )
             except LinAlgError:
                 raise ValueError(
@@ -200,19 +202,20 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
                 )
         _require_links(rows)
         found = correlate(smoothers, rows, self.n_components)
-        self.kernels_ = kernels
+        self.kernels_ = functions
         self.projections_ = {
             name: project(smoothers[name], bases[name], found.targets[name]) for name in rows
         }
         n_others = max(1, len(rows) - 1)
-        self.canonical_correlations_ = np.minimum(found.values / n_others, 1)
+        xp = views.xp
+        self.canonical_correlations_ = xp.minimum(found.values / n_others, 1)
         scores = {}
         for name, shown in rows.items():
-            scores[name] = np.zeros((views.n_rows, len(found.values)))
-            scores[name][shown] = leave_one_out(
+            scores[name] = xp.zeros((views.n_rows, len(found.values)))
+            scores[name][xp.asarray(shown)] = leave_one_out(
                 smoothers[name], found.targets[name], found.scores[name]
             )
-        self.relevance_ = np.clip(_agreement(scores, views.present), 0, 1)
+        self.relevance_ = xp.clip(_agreement(scores, views.present), 0, 1)
         scores = {name: self._weigh(z) for name, z in scores.items()}
         examples = preimage.Examples(scores, views.present, blocks, {})
         self.examples_ = examples._replace(widths=preimage.choose_widths(examples))
@@ -273,13 +276,14 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     # What the family implements for the verbs -----------------------------------------------------
 
     def _represent(self, views):
-        total = np.zeros((views.n_rows, self._n_features_out))
+        xp = views.xp
+        total = xp.zeros((views.n_rows, self._n_features_out))
         count = np.zeros(views.n_rows)
         for name, shown in views.present.items():
             if shown.any():
-                total[shown] += self.projections_[name](views.blocks[name][shown])
+                total[xp.asarray(shown)] += self.projections_[name](views.shown(name))
                 count += shown
-        return total / np.maximum(count, 1)[:, None]
+        return total / xp.asarray(np.maximum(count, 1))[:, None]
 
     def _weigh(self, Z):
         """Scores in units in which all components say as much of the other modalities."""
@@ -292,13 +296,15 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         }
 
     def _complete(self, views, n_draws=None, key=None):
-        lead = () if n_draws is None else (n_draws,)
-        blocks = {name: np.zeros((*lead, *block.shape)) for name, block in views.blocks.items()}
+        xp, lead = views.xp, () if n_draws is None else (n_draws,)
+        blocks = {name: xp.zeros((*lead, *block.shape)) for name, block in views.blocks.items()}
         queries = self._weigh(self._represent(views))
         if n_draws is not None:
-            uniforms = uniform(np.arange(views.n_rows), n_draws, key, 0, 0, np.float64)
+            numbers = xp.arange(views.n_rows, dtype=np.uint32)
+            uniforms = kernels.of(numbers).uniform(numbers, n_draws, key, 0, 0, np.float64)
         for shown, rows in views.patterns():
             absent = [name for name in self.layout_.names if name not in shown]
+            rows = xp.asarray(rows)
             if n_draws is None:
                 for name in absent:
                     found = preimage.average(self.examples_, queries[rows], shown, name)
@@ -329,9 +335,10 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         views = self._check(X)
         scores = {}
         for name, shown in views.present.items():
-            scores[name] = np.zeros((views.n_rows, self._n_features_out))
+            xp = views.xp
+            scores[name] = xp.zeros((views.n_rows, self._n_features_out))
             if shown.any():
-                scores[name][shown] = self.projections_[name](views.blocks[name][shown])
+                scores[name][xp.asarray(shown)] = self.projections_[name](views.shown(name))
         return float(_agreement(scores, views.present).sum())
 
 
@@ -348,12 +355,16 @@ def _require_links(rows):
 def _agreement(scores, present):
     """Mean over pairs of modalities of the correlation of their scores, column by column."""
     names = list(scores)
-    found = []
+    xp, found = namespace(*scores.values()), []
     for one, two in combinations(names, 2) if len(names) > 1 else [(names[0], names[0])]:
         both = present[one] & present[two]
         if both.sum() > 1:
-            a, b = (scores[name][both] - scores[name][both].mean(axis=0) for name in (one, two))
-            norm = np.sqrt(np.square(a).sum(axis=0) * np.square(b).sum(axis=0))
+            a, b = (_centred(pick(scores[name], both)) for name in (one, two))
+            norm = xp.sqrt(xp.square(a).sum(axis=0) * xp.square(b).sum(axis=0))
             dot = (a * b).sum(axis=0)
-            found.append(np.divide(dot, norm, out=np.zeros_like(dot), where=norm > 0))
-    return np.mean(found, axis=0) if found else np.zeros(next(iter(scores.values())).shape[1])
+            found.append(xp.where(norm > 0, dot / xp.where(norm > 0, norm, 1.0), 0.0))
+    return sum(found) / len(found) if found else xp.zeros(scores[names[0]].shape[1])
+
+
+def _centred(x):
+    return x - x.mean(axis=0)

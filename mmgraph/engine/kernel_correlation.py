@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.linalg import LinAlgError
-from scipy.linalg import cho_solve, cholesky, eigh, solve_triangular
-from scipy.linalg.lapack import dtrtri
 from scipy.sparse.linalg import eigsh
 
+from ..backend.arrays import namespace
 from .kernels import Centring, centre
 from .lowrank import Columns, Fourier
+from .spectral import cho_solve, cholesky, eigh, inverse_of_lower, solve_triangular
 
 __all__ = ["Dual", "Primal", "Projection", "Solution"]
 __all__ += ["correlate", "dual", "leave_one_out", "primal", "project"]
@@ -62,31 +62,33 @@ class Dual(NamedTuple):
 
     def smooth(self, r):
         """Smoothed targets, of shape (n, k)."""
-        return self.gram @ cho_solve((self.factor, True), r, check_finite=False)
+        return self.gram @ cho_solve(self.factor, r)
 
     def weights(self, r):
         """Weights of the kernel columns of all rows (n, k) and the offset (k,) of the smoothed."""
-        a = cho_solve((self.factor, True), r, check_finite=False)
+        a = cho_solve(self.factor, r)
         a -= a.mean(axis=0)
         return a, self.centring.columns @ a
 
     @property
     def white(self):
         """Features of the rows (n, rank) in which the shrunk covariance is the identity."""
+        xp = namespace(self.gram)
         values, vectors = eigh(self.gram)
-        values = np.maximum(values, 0)
+        values = xp.maximum(values, 0)
         shrunk = (1 - self.shrinkage) * values / len(values) + self.shrinkage * self.variance
         kept = values > RANK * values[-1]
-        return vectors[:, kept] * np.sqrt(values / shrunk)[kept]
+        return vectors[:, kept] * xp.sqrt(values / shrunk)[kept]
 
     @property
     def leverage(self):
         """What each row's target adds to its own smoothed value, of shape (n,)."""
+        xp = namespace(self.gram)
         n, s = len(self.gram), self.shrinkage
         if s == 1:
             return self.gram.diagonal() / self.variance
-        root, _ = dtrtri(self.factor, lower=1)
-        inverse = np.einsum("ij,ij->j", root, root)  # the diagonal of the inverse
+        root = inverse_of_lower(self.factor)
+        inverse = xp.einsum("ij,ij->j", root, root)  # the diagonal of the inverse
         return (1 - s * self.variance * inverse) * (n / (1 - s))
 
 
@@ -119,18 +121,19 @@ class Primal(NamedTuple):
         return w, self.mean @ w
 
     def _solve(self, r):
-        return cho_solve((self.factor, True), self.features.T @ r, check_finite=False)
+        return cho_solve(self.factor, self.features.T @ r)
 
     @property
     def white(self):
         """Features of the rows (n, rank) in which the shrunk covariance is the identity."""
-        return solve_triangular(self.factor, self.features.T, lower=True, check_finite=False).T
+        return solve_triangular(self.factor, self.features.T).T
 
     @property
     def leverage(self):
         """What each row's target adds to its own smoothed value, of shape (n,)."""
+        xp = namespace(self.features)
         white = self.white
-        return np.einsum("ij,ij->i", white, white)
+        return xp.einsum("ij,ij->i", white, white)
 
 
 class Solution(NamedTuple):
@@ -170,16 +173,17 @@ def dual(K, shrinkage):
     LinAlgError
         If the shrunk matrix is not positive definite.
     """
-    n, largest = len(K), np.abs(K).max()
+    xp = namespace(K)
+    n, largest = len(K), float(xp.abs(K).max())
     centring = centre(K)
-    variance = np.trace(K) / n
+    variance = float(xp.trace(K)) / n
     if variance < -1e-12 * largest:
         raise LinAlgError("a variance is negative")
     if not variance > 1e-12 * largest:
         return None
     shrunk = K * ((1 - shrinkage) / n)
-    shrunk.flat[:: n + 1] += shrinkage * variance
-    factor = cholesky(shrunk, lower=True, overwrite_a=True, check_finite=False)
+    shrunk[xp.diag_indices_from(shrunk)] += shrinkage * variance
+    factor = cholesky(shrunk)
     return Dual(K, factor, shrinkage, variance, centring)
 
 
@@ -199,16 +203,18 @@ def primal(F, shrinkage, norms=None):
     Primal or None
         None where the features tell no two rows apart.
     """
-    norms = np.einsum("ij,ij->i", F, F) if norms is None else norms
+    xp = namespace(F)
+    norms = xp.einsum("ij,ij->i", F, F) if norms is None else norms
     mean = F.mean(axis=0)
     F = F - mean
     covariance = F.T @ F / len(F)
-    if not np.trace(covariance) > 1e-12 * norms.max():
+    total = float(xp.trace(covariance))
+    if not total > 1e-12 * float(norms.max()):
         return None
-    variance = max(norms.mean() - mean @ mean, np.trace(covariance))
+    variance = max(float(norms.mean() - mean @ mean), total)
     covariance *= 1 - shrinkage
-    covariance.flat[:: len(mean) + 1] += shrinkage * variance
-    return Primal(F, cholesky(covariance, lower=True, check_finite=False), shrinkage, mean)
+    covariance[xp.diag_indices_from(covariance)] += shrinkage * variance
+    return Primal(F, cholesky(covariance), shrinkage, mean)
 
 
 def correlate(smoothers, rows, n_components):
@@ -227,18 +233,19 @@ def correlate(smoothers, rows, n_components):
     -------
     Solution
     """
-    links = _links(rows)
+    xp = namespace(*(smoother.factor for smoother in smoothers.values()))
+    links = {pair: tuple(map(xp.asarray, found)) for pair, found in _links(rows).items()}
     parts = _side_by_side({name: len(shown) for name, shown in rows.items()})
 
     def smooth(r):
-        z = np.zeros_like(r)
+        z = xp.zeros_like(r)
         for name, part in parts.items():
             if r[part].any():
                 z[part] = smoothers[name].smooth(r[part])
         return z
 
     def cross(z):
-        r = np.zeros_like(z)
+        r = xp.zeros_like(z)
         for (one, two), (here, there) in links.items():
             shown = z[parts[two]][there]
             shown -= shown.mean(axis=0)
@@ -247,18 +254,19 @@ def correlate(smoothers, rows, n_components):
 
     found, least = None, min(smoother.shrinkage for smoother in smoothers.values())
     if least >= STABLE and any(isinstance(smoother, Dual) for smoother in smoothers.values()):
-        found = _leading(smooth, cross, parts, n_components)
-    values, z = _in_features(smoothers, links, n_components) if found is None else found
+        found = _leading(smooth, cross, parts, n_components, xp)
+    values, z = _in_features(smoothers, links, n_components, xp) if found is None else found
     r = cross(z) / values
     targets, scores = {}, {}
     for name, part in parts.items():
         target = r[part]
         z = smoothers[name].smooth(target)
-        norm = np.sqrt(np.maximum(np.einsum("ij,ij->j", z, target), 0))
-        scale = np.divide(1, norm, out=np.zeros_like(norm), where=norm > 1e-7)
+        norm = xp.sqrt(xp.maximum(xp.einsum("ij,ij->j", z, target), 0))
+        scale = xp.where(norm > 1e-7, 1 / xp.where(norm > 1e-7, norm, 1.0), 0.0)
         targets[name], scores[name] = target * scale, z * scale
     first = next(iter(scores.values()))
-    sign = np.where(first[np.abs(first).argmax(axis=0), range(len(values))] < 0, -1.0, 1.0)
+    largest = first[xp.abs(first).argmax(axis=0), xp.arange(len(values))]
+    sign = xp.where(largest < 0, -1.0, 1.0)
     return Solution(
         values,
         {name: r * sign for name, r in targets.items()},
@@ -274,12 +282,12 @@ def _side_by_side(sizes):
     }
 
 
-def _in_features(smoothers, links, n_components):
+def _in_features(smoothers, links, n_components, xp):
     """Leading eigenvalues and scores, from the covariances of whitened features."""
     white = {name: smoother.white for name, smoother in smoothers.items()}
     parts = _side_by_side({name: features.shape[1] for name, features in white.items()})
     n = max(part.stop for part in parts.values())
-    T = np.zeros((n, n))
+    T = xp.zeros((n, n))
     for (one, two), (here, there) in links.items():
         if one <= two:
             right = white[two][there]
@@ -288,16 +296,16 @@ def _in_features(smoothers, links, n_components):
             T[parts[one], parts[two]] = covariance
             T[parts[two], parts[one]] = covariance.T
     k = min(n_components, n)
-    if n > 20 * k:
+    if n > 20 * k and xp is np:
         start = np.random.default_rng(0).standard_normal(n)
         values, vectors = eigsh(T, k, which="LA", v0=start, ncv=min(n, 4 * k + 20))
         order = np.argsort(-values)
     else:
         values, vectors = eigh(T)
-        order = np.arange(n)[::-1][:k]
+        order = xp.arange(n)[::-1][:k]
     order = order[values[order] > POSITIVE]
     scores = [features @ vectors[parts[name]][:, order] for name, features in white.items()]
-    return values[order], np.concatenate(scores)
+    return values[order], xp.concatenate(scores)
 
 
 def _links(rows):
@@ -314,61 +322,64 @@ def _links(rows):
     return links
 
 
-def _leading(smooth, cross, parts, k):
+def _leading(smooth, cross, parts, k, xp):
     """Leading eigenvalues and scores of smooth(cross(.)), by block Lanczos.
 
     It is symmetric in the inner product z'r of scores z = smooth(r). None where half of all
     dimensions do not suffice, or rounding has spoilt them.
     """
     first, *others = parts.values()
-    r = np.random.default_rng(0).standard_normal((max(p.stop for p in parts.values()), k + EXTRA))
+    n = max(part.stop for part in parts.values())
+    r = xp.asarray(np.random.default_rng(0).standard_normal((n, k + EXTRA)))
     if len(others) == 1:
         r[first.stop :] = 0  # so that steps alternate, and each smooths one modality only
     r = smooth(r)
-    r = r / (np.linalg.norm(r) or 1)
-    r /= np.sqrt(abs(np.vdot(smooth(r), r))) or 1
-    R, Z = np.empty((len(r), 0)), np.empty((len(r), 0))
-    H = np.empty((0, 0))
+    r = r / (float(xp.linalg.norm(r)) or 1)
+    r /= float(xp.sqrt(abs(xp.vdot(smooth(r), r)))) or 1
+    R, Z = xp.empty((len(r), 0)), xp.empty((len(r), 0))
+    H = xp.empty((0, 0))
     check = 3 * k
     while R.shape[1] <= len(r) / 2:
         z, r, norms = _orthonormal(smooth, r, Z, R)
         done, width = R.shape[1], r.shape[1]
         if done >= check or (done and not width):
-            values, vectors = eigh(H, subset_by_index=[max(0, done - k), done - 1])
+            values, vectors = eigh(H, min(k, done))
             values, vectors = values[::-1], vectors[:, ::-1]
-            rest = np.linalg.norm(norms @ vectors[done - norms.shape[1] :], axis=0)
+            rest = xp.linalg.norm(norms @ vectors[done - norms.shape[1] :], axis=0)
             if not width or rest.max() <= ACCURATE * values[0]:
                 good = values > POSITIVE
                 values, z = values[good], Z @ vectors[:, good]
-                left = np.linalg.norm(smooth(cross(z)) - z * values, axis=0)
-                exact = (left <= VERIFIED * values * np.linalg.norm(z, axis=0)).all()
+                left = xp.linalg.norm(smooth(cross(z)) - z * values, axis=0)
+                exact = (left <= VERIFIED * values * xp.linalg.norm(z, axis=0)).all()
                 return (values, z) if exact else None
             check = 1.25 * done
         if not width:
             return None
-        R, Z = np.hstack([R, r]), np.hstack([Z, z])
+        R, Z = xp.hstack([R, r]), xp.hstack([Z, z])
         r = cross(z)
         new = Z.T @ r
-        H = np.block([[H, new[:done]], [new[:done].T, (new[done:] + new[done:].T) / 2]])
+        above = xp.hstack([H, new[:done]])
+        H = xp.vstack([above, xp.hstack([new[:done].T, (new[done:] + new[done:].T) / 2])])
     return None
 
 
 def _orthonormal(smooth, r, Z, R):
     """A basis of what some directions add to those before, and their coordinates in it."""
+    xp = namespace(r)
     z = smooth(r)
-    coordinates = np.eye(r.shape[1])
+    coordinates = xp.eye(r.shape[1])
     # What is left of a direction is divided by its norm, and rounding with it. So once more: a
     # direction that then shrinks again was nothing but rounding.
-    for least in (NEGLIGIBLE * max(1, np.linalg.norm(z) * np.linalg.norm(r)), 0.25):
+    for least in (NEGLIGIBLE * max(1.0, float(xp.linalg.norm(z) * xp.linalg.norm(r))), 0.25):
         step = Z.T @ r
         z, r = z - Z @ step, r - R @ step
         inner = z.T @ r
         values, vectors = eigh((inner + inner.T) / 2)
         kept = values > least
-        norms, vectors = np.sqrt(values[kept]), vectors[:, kept]
+        norms, vectors = xp.sqrt(values[kept]), vectors[:, kept]
         z, r = z @ (vectors / norms), r @ (vectors / norms)
         coordinates = norms[:, None] * vectors.T @ coordinates
-        if least < 0.25 and norms.min(initial=1) < 1e-3:
+        if least < 0.25 and len(norms) and norms.min() < 1e-3:
             z = smooth(r)
     return z, r, coordinates
 
@@ -389,8 +400,9 @@ def leave_one_out(smoother, target, score):
     ndarray of shape (n, k)
     """
     own = smoother.leverage
+    xp = namespace(own)
     rest = 1 - own * ((1 - smoother.shrinkage) / len(own))
-    return (score - own[:, None] * target) / np.maximum(rest, 1e-8)[:, None]
+    return (score - own[:, None] * target) / xp.maximum(rest, 1e-8)[:, None]
 
 
 class Projection(NamedTuple):
@@ -409,10 +421,11 @@ class Projection(NamedTuple):
 
     def __call__(self, X):
         """Scores of rows, of shape (n, k)."""
+        xp = namespace(X)
         at_once = max(1, AT_ONCE // max(1, len(self.weights)))
         starts = range(0, X.shape[0], at_once)
         parts = [self.basis.evaluate(X[i : i + at_once]) @ self.weights for i in starts]
-        return np.concatenate(parts) - self.offset
+        return xp.concatenate(parts) - self.offset
 
 
 def project(smoother, basis, targets):

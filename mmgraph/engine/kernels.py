@@ -12,13 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.metrics.pairwise import (
-    PAIRWISE_KERNEL_FUNCTIONS,
-    additive_chi2_kernel,
-    euclidean_distances,
-    manhattan_distances,
-    pairwise_kernels,
-)
+from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
+
+from ..backend.arrays import namespace, pick, to_numpy
+from . import pairwise
 
 __all__ = ["NAMES", "Centring", "Kernel", "automatic", "centre", "diagonal", "distances", "gram"]
 __all__ += ["in_unit", "median_width"]
@@ -71,16 +68,17 @@ def gram(kernel, A, B=None, *, distances=None):
     ValueError
         If a value is not finite.
     """
+    xp = namespace(A)
     if distances is not None:
-        return np.exp(-kernel.params["gamma"] * distances)
+        return xp.exp(-kernel.params["gamma"] * distances)
     if kernel.name == "precomputed":
         return _look_up(A, A if B is None else B, kernel.params["gram"])
     A, B = in_unit(kernel, A), None if B is None else in_unit(kernel, B)
     if kernel.name == "intersection":
         return _intersection(A, A if B is None else B)
     with np.errstate(over="ignore", invalid="ignore"):
-        K = pairwise_kernels(A, B, metric=kernel.name, **kernel.params)
-    if not np.isfinite(K).all():
+        K = pairwise.kernel(kernel.name, A, B, **kernel.params)
+    if not xp.isfinite(K).all():
         raise ValueError(
             f"the kernel {kernel.name!r} has values that are not finite between these rows: scale "
             "the columns, or choose another kernel."
@@ -90,29 +88,32 @@ def gram(kernel, A, B=None, *, distances=None):
 
 def _intersection(A, B):
     """Histogram intersection: the sum of the smaller entries."""
-    sums = [np.ravel(X.sum(axis=1)) for X in (A, B)]
-    return (sums[0][:, None] + sums[1] - manhattan_distances(A, B)) / 2
+    xp = namespace(A)
+    sums = [np.ravel(X.sum(axis=1)) if xp is np else X.sum(axis=1) for X in (A, B)]
+    return (sums[0][:, None] + sums[1] - pairwise.manhattan(A, B)) / 2
 
 
 def _look_up(A, B, gram):
     """Entries of a ready Gram matrix, at the row numbers that are the only column of A and B."""
+    xp = namespace(A, gram)
     numbers = [X.toarray() if sp.issparse(X) else X for X in (A, B)]
-    rows, columns = (np.rint(X[:, 0]).astype(int) for X in numbers)
+    rows, columns = (xp.rint(X[:, 0]).astype(int) for X in numbers)
     for part in (rows, columns):
         if len(part) and not 0 <= part.min() <= part.max() < len(gram):
             raise ValueError(
                 f"row numbers from {part.min()} to {part.max()}, but the Gram matrix has "
                 f"{len(gram)} rows: number them from 0."
             )
-    return gram[np.ix_(rows, columns)].astype(np.float64)
+    return gram[xp.ix_(rows, columns)].astype(np.float64)
 
 
 def diagonal(kernel, A):
     """Kernel of each row with itself, of shape (n,)."""
+    xp = namespace(A)
     if kernel.name in RADIAL:
-        return np.ones(A.shape[0])
+        return xp.ones(A.shape[0])
     starts = range(0, A.shape[0], BLOCK)
-    return np.concatenate([gram(kernel, A[i : i + BLOCK]).diagonal() for i in starts])
+    return xp.concatenate([gram(kernel, A[i : i + BLOCK]).diagonal() for i in starts])
 
 
 def distances(name, A, B=None):
@@ -130,8 +131,8 @@ def distances(name, A, B=None):
     ndarray of shape (n, m)
     """
     if name == "rbf":
-        return euclidean_distances(A, B, squared=True)
-    return manhattan_distances(A, B) if name == "laplacian" else -additive_chi2_kernel(A, B)
+        return pairwise.squared_euclidean(A, B)
+    return pairwise.manhattan(A, B) if name == "laplacian" else -pairwise.additive_chi2(A, B)
 
 
 def median_width(name, A):
@@ -141,8 +142,9 @@ def median_width(name, A):
     than half of the distances are zero it is the median of the others, and 1 where all are.
     """
     if A.shape[0] > SAMPLE:
-        A = A[np.sort(np.random.default_rng(0).choice(A.shape[0], SAMPLE, replace=False))]
-    D = distances(name, A)
+        rows = np.random.default_rng(0).choice(A.shape[0], SAMPLE, replace=False)
+        A = pick(A, np.sort(rows))
+    D = to_numpy(distances(name, A))
     D = D[np.triu_indices(len(D), 1)]
     median = np.median(D) if len(D) else 0.0
     if median == 0 and D.any():
@@ -168,11 +170,13 @@ def automatic(name, A, params):
     -------
     Kernel
     """
+    xp = namespace(A)
     params = dict(params)
     adapts = isinstance(name, str) and name in RADIAL | INNER and "gamma" not in params
     if not adapts and (not isinstance(name, str) or name not in HOMOGENEOUS):
         return Kernel(name, params)
-    largest = np.abs(A.data if sp.issparse(A) else A).max(initial=0)
+    entries = A.data if sp.issparse(A) else A
+    largest = float(xp.abs(entries).max()) if entries.size else 0.0
     kernel = Kernel(name, params, 2.0 ** np.floor(np.log2(largest)) if largest else 1.0)
     if adapts:
         A = in_unit(kernel, A)

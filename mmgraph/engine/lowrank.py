@@ -11,11 +11,12 @@ and differ only in how the landmarks are chosen. Neither looks at the whole matr
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf
 from sklearn.kernel_approximation import RBFSampler
 
+from ..backend.arrays import namespace, pick, to_numpy
 from .kernels import Kernel, diagonal, gram, in_unit
+from .spectral import solve_triangular
 
 __all__ = ["Columns", "Fourier", "Landmarks", "approximate", "nystroem", "pivoted_cholesky"]
 
@@ -72,26 +73,31 @@ def pivoted_cholesky(columns, diagonal, rank=None, tol=0.0, seed=0):
     and Applied Mathematics 78, 995-1041, and with rejection Epperly, Tropp & Webber (2024),
     arXiv:2410.03969.
     """
+    xp = namespace(diagonal)
     n, rng = len(diagonal), np.random.default_rng(seed)
     rank = n if rank is None else min(rank, n)
-    rest = np.maximum(diagonal, 0.0)
-    enough, noise = tol * rest.sum(), 10 * n * np.finfo(float).eps * rest.max(initial=0)
-    features, pivots = np.empty((n, rank), order="F"), np.empty(0, int)
-    while len(pivots) < rank and rest.sum() > max(enough, noise):
+    rest = xp.maximum(diagonal, 0.0)
+    left = to_numpy(rest)  # rows are drawn, and small blocks factorised, on the CPU
+    enough, noise = tol * left.sum(), 10 * n * np.finfo(float).eps * left.max(initial=0)
+    features, pivots = xp.empty((n, rank), order="F"), np.empty(0, int)
+    while len(pivots) < rank and left.sum() > max(enough, noise):
         done = len(pivots)
-        drawn = rng.choice(n, min(BLOCK, rank - done), p=rest / rest.sum())
+        drawn = rng.choice(n, min(BLOCK, rank - done), p=left / left.sum())
         drawn = drawn[np.sort(np.unique(drawn, return_index=True)[1])]
-        block = columns(drawn) - features[:, :done] @ features[drawn, :done].T
-        kept, root = _reject(block[drawn], rest[drawn] * rng.random(len(drawn)), noise)
-        new = solve_triangular(root, block[:, kept].T, lower=True).T
+        at = xp.asarray(drawn)
+        block = columns(drawn) - features[:, :done] @ features[at, :done].T
+        least = left[drawn] * rng.random(len(drawn))
+        kept, root = _reject(to_numpy(block[at]), least, noise)
+        new = solve_triangular(xp.asarray(root), block[:, xp.asarray(np.array(kept, int))].T).T
         features[:, done : done + len(kept)] = new
         pivots = np.concatenate([pivots, drawn[kept]])
-        rest -= np.einsum("ij,ij->i", new, new)
-        rest[drawn] = np.where(rest[drawn] > 2 * noise, rest[drawn], 0)
-        rest[pivots] = 0
+        rest -= xp.einsum("ij,ij->i", new, new)
+        rest[at] = xp.where(rest[at] > 2 * noise, rest[at], 0)
+        rest[xp.asarray(pivots)] = 0
         rest[rest < noise] = 0
+        left = to_numpy(rest)
     features = features[:, : len(pivots)]
-    return Landmarks(pivots, np.tril(features[pivots]), features)
+    return Landmarks(pivots, xp.tril(features[xp.asarray(pivots)]), features)
 
 
 def _reject(S, least, noise):
@@ -128,9 +134,11 @@ def nystroem(columns, chosen):
     Williams & Seeger (2001), Using the Nystroem method to speed up kernel machines. NIPS 13.
     """
     block = columns(chosen)
-    root, order, rank, _ = dpstrf(block[chosen], lower=1)
-    order, root = order[:rank] - 1, np.tril(root[:rank, :rank])
-    return Landmarks(chosen[order], root, solve_triangular(root, block[:, order].T, lower=True).T)
+    root, order, rank, _ = dpstrf(to_numpy(pick(block, chosen)), lower=1)
+    xp, order = namespace(block), order[:rank] - 1
+    root = xp.asarray(np.tril(root[:rank, :rank]))
+    features = solve_triangular(root, block[:, xp.asarray(order)].T).T
+    return Landmarks(chosen[order], root, features)
 
 
 class Columns(NamedTuple):
@@ -155,7 +163,7 @@ class Columns(NamedTuple):
 
     def weights(self, w):
         """From weights of the features to weights of what is evaluated."""
-        return w if self.root is None else solve_triangular(self.root, w, lower=True, trans=1)
+        return w if self.root is None else solve_triangular(self.root, w, transposed=True)
 
 
 class Fourier(NamedTuple):
@@ -175,9 +183,10 @@ class Fourier(NamedTuple):
 
     def evaluate(self, X):
         """The features of rows, of shape (n, rank)."""
+        xp = namespace(X)
         X = in_unit(Kernel("rbf", unit=self.unit), X)
         angles = X @ self.frequencies + self.phases
-        return np.cos(angles, out=angles) * np.sqrt(2 / len(self.phases))
+        return xp.cos(angles) * np.sqrt(2 / len(self.phases))
 
     def weights(self, w):
         """The same weights: features are evaluated as they are."""
@@ -211,17 +220,18 @@ def approximate(method, kernel, X, rank, tol=0.0, seed=0):
     if method == "fourier":
         sampler = RBFSampler(
             gamma=kernel.params["gamma"], n_components=rank, random_state=int(rng.integers(2**31))
-        ).fit(X[:1])
-        basis = Fourier(sampler.random_weights_, sampler.random_offset_, kernel.unit)
+        ).fit(to_numpy(X[:1]))
+        drawn = map(namespace(norms).asarray, (sampler.random_weights_, sampler.random_offset_))
+        basis = Fourier(*drawn, kernel.unit)
         return basis, basis.evaluate(X), norms
 
     rows, plain = in_unit(kernel, X), kernel._replace(unit=1.0)
 
     def columns(chosen):
-        return gram(plain, rows, rows[chosen])
+        return gram(plain, rows, pick(rows, chosen))
 
     if method == "cholesky":
         found = pivoted_cholesky(columns, norms, rank, tol, rng)
     else:
         found = nystroem(columns, np.sort(rng.permutation(X.shape[0])[:rank]))
-    return Columns(kernel, X[found.pivots], found.root), found.features, norms
+    return Columns(kernel, pick(X, found.pivots), found.root), found.features, norms

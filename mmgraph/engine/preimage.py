@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics.pairwise import euclidean_distances
+import scipy.sparse as sp
+
+from ..backend.arrays import namespace, pick
+from .pairwise import squared_euclidean
 
 __all__ = ["Examples", "average", "choose_widths", "draw", "weigh"]
 
@@ -41,12 +44,13 @@ class Examples(NamedTuple):
 
     def joint(self, shown):
         """Mean of the scores from some modalities, over those of them that a row has."""
-        total = np.zeros_like(next(iter(self.scores.values())))
+        xp = namespace(*self.scores.values())
+        total = xp.zeros_like(next(iter(self.scores.values())))
         count = np.zeros(len(total))
         for name in shown:
             total += self.scores[name]
             count += self.present[name]
-        return total / np.maximum(count, 1)[:, None]
+        return total / xp.asarray(np.maximum(count, 1))[:, None]
 
 
 def weigh(queries, donors, width):
@@ -62,10 +66,11 @@ def weigh(queries, donors, width):
     -------
     ndarray of shape (q, n)
     """
-    W = euclidean_distances(queries, donors, squared=True)
+    xp = namespace(queries)
+    W = squared_euclidean(queries, donors)
     W -= W.min(axis=1, keepdims=True)
     W *= -0.5 / width**2
-    np.exp(W, out=W)
+    xp.exp(W, out=W)
     W /= W.sum(axis=1, keepdims=True)
     return W
 
@@ -87,14 +92,15 @@ def average(examples, queries, shown, target):
     -------
     ndarray of shape (q, n_columns)
     """
+    xp = namespace(queries)
     present, block = examples.present[target], examples.blocks[target]
-    donors = examples.joint(shown)[present]
+    donors = pick(examples.joint(shown), present)
     at_once = max(1, AT_ONCE // len(donors))
     parts = [
         weigh(queries[i : i + at_once], donors, examples.widths[target]) @ block
         for i in range(0, len(queries), at_once)
     ]
-    return np.concatenate(parts) if parts else np.empty((0, block.shape[1]))
+    return xp.concatenate(parts) if parts else xp.empty((0, block.shape[1]))
 
 
 def draw(examples, queries, shown, targets, uniforms):
@@ -116,22 +122,23 @@ def draw(examples, queries, shown, targets, uniforms):
     -------
     dict of str to ndarray of shape (n_draws, q, n_columns)
     """
+    xp = namespace(queries)
     together = np.logical_and.reduce([examples.present[name] for name in targets])
     found = {}
     for name in targets:
         present = examples.present[name]
         rows = np.flatnonzero(together if together.any() else present)
-        donors = examples.joint(shown)[rows]
+        donors = pick(examples.joint(shown), rows)
         width = np.mean([examples.widths[t] for t in targets])
         at_once = max(1, AT_ONCE // len(donors))
-        chosen = np.empty(uniforms.shape, int)
+        chosen = xp.empty(uniforms.shape, int)
         for i in range(0, len(queries), at_once):
             cumulative = weigh(queries[i : i + at_once], donors, width).cumsum(axis=1)
             for row, steps in enumerate(cumulative, start=i):
-                chosen[row] = np.searchsorted(steps, uniforms[row] * steps[-1])
-        block = examples.blocks[name][(present.cumsum() - 1)[rows]]
-        flat = block[np.minimum(chosen, len(rows) - 1).T.ravel()]
-        flat = flat if isinstance(flat, np.ndarray) else flat.toarray()
+                chosen[row] = xp.searchsorted(steps, uniforms[row] * steps[-1])
+        block = pick(examples.blocks[name], (present.cumsum() - 1)[rows])
+        flat = block[xp.minimum(chosen, len(rows) - 1).T.ravel()]
+        flat = flat.toarray() if sp.issparse(flat) else flat
         found[name] = flat.reshape(*chosen.T.shape, -1)
     return found
 
@@ -155,22 +162,23 @@ def _width(examples, target):
     rows = np.flatnonzero(examples.present[target] & known)
     if len(rows) < 3:
         return 1.0
-    donors = examples.joint(others)[rows]
-    block = examples.blocks[target][(examples.present[target].cumsum() - 1)[rows]]
+    donors = pick(examples.joint(others), rows)
+    xp = namespace(donors)
+    block = pick(examples.blocks[target], (examples.present[target].cumsum() - 1)[rows])
     block = block[:, :: -(-block.shape[1] // COLUMNS)]
-    block = np.array(block if isinstance(block, np.ndarray) else block.toarray(), float)
-    block /= np.abs(block).max() or 1
+    block = xp.array(block.toarray() if sp.issparse(block) else block, dtype=float)
+    block /= float(xp.abs(block).max()) or 1
     block -= block.mean(axis=0)
     deviation = block.std(axis=0)
-    block = np.divide(block, deviation, out=np.zeros_like(block), where=deviation > 0)
-    asked = np.sort(np.random.default_rng(0).permutation(len(rows))[:QUERIES])
-    squares = euclidean_distances(donors[asked], donors, squared=True)
-    squares[np.arange(len(asked)), asked] = np.inf
+    block = xp.where(deviation > 0, block / xp.where(deviation > 0, deviation, 1.0), 0.0)
+    asked = xp.asarray(np.sort(np.random.default_rng(0).permutation(len(rows))[:QUERIES]))
+    squares = squared_euclidean(donors[asked], donors)
+    squares[xp.arange(len(asked)), asked] = np.inf
     squares -= squares.min(axis=1, keepdims=True)
-    median = np.median(squares[np.isfinite(squares)]) or 1.0
-    W, errors = np.exp(-0.5 / median * squares), []
+    median = float(xp.median(squares[xp.isfinite(squares)])) or 1.0
+    W, errors = xp.exp(-0.5 / median * squares), []
     for _ in WIDTHS:
         mean = W @ block / W.sum(axis=1, keepdims=True)
-        errors.append(np.square(mean - block[asked]).sum())
+        errors.append(float(xp.square(mean - block[asked]).sum()))
         W *= W  # the weights at the next width
     return float(WIDTHS[int(np.argmin(errors))] * np.sqrt(median))
