@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 from .backend import arrays
 
-__all__ = ["to_device"]
+__all__ = ["placed", "to_device"]
 
 ON_HOST = {"classes_", "cv_results_", "feature_names_in_", "history_", "layout_"}
 
@@ -45,10 +45,11 @@ def to_device(model, device):
     """
     if "device" not in model.get_params(deep=False):
         raise TypeError(f"{type(model).__name__} computes on the CPU only: it has no device.")
-    return _placed(model, arrays.resolve_device(device))
+    return placed(model, arrays.resolve_device(device))
 
 
-def _placed(value, device):
+def placed(value, device):
+    """A value whose floating-point arrays, however deep in it, are on a device."""
     if isinstance(value, BaseEstimator):
         return _estimator(value, device)
     if hasattr(value, "to"):  # a record that knows what of it is on the device
@@ -57,15 +58,15 @@ def _placed(value, device):
         # Indices, masks and labels stay on the CPU, where they are used.
         return arrays.to_device(value, device) if value.dtype.kind == "f" else value
     if isinstance(value, dict):
-        return {name: _placed(item, device) for name, item in value.items()}
+        return {name: placed(item, device) for name, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_placed(item, device) for item in value))
+        return type(value)(*(placed(item, device) for item in value))
     if isinstance(value, list | tuple):
-        return type(value)(_placed(item, device) for item in value)
+        return type(value)(placed(item, device) for item in value)
     if dataclasses.is_dataclass(value) and value.__dataclass_params__.frozen:
         names = [field.name for field in dataclasses.fields(value) if field.init]
         return dataclasses.replace(
-            value, **{name: _placed(getattr(value, name), device) for name in names}
+            value, **{name: placed(getattr(value, name), device) for name in names}
         )
     return value
 
@@ -77,6 +78,6 @@ def _estimator(estimator, device):
     moved = copy.copy(estimator)
     for name, value in vars(estimator).items():
         if name not in params and name not in ON_HOST:
-            setattr(moved, name, _placed(value, device))
+            setattr(moved, name, placed(value, device))
     moved._device = device
     return moved

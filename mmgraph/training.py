@@ -7,6 +7,7 @@ import numpy as np
 from .base import MultimodalEstimator, drive
 from .engine.network import Settings, train
 from .parameters import choose, require
+from .placement import placed
 
 __all__ = ["NetworkEstimator", "hold_out"]
 
@@ -46,11 +47,11 @@ class NetworkEstimator(MultimodalEstimator):
         of an epoch: ``loss`` on some training rows, and ``validation_score`` on the rows held out,
         if there are any. `options` go to the engine's `train`.
         """
-        key, last = checkpoint.key, checkpoint.course.last
+        key, course = checkpoint.key, placed(checkpoint.course, self._device)
         held_out = None
         if self.early_stopping:
             held_out, rows = hold_out(rows, self.validation_fraction, key)
-        epochs = train(network, source, rows, settings, key, resume=last, **options)
+        epochs = train(network, source, rows, settings, key, resume=course.last, **options)
         watched = rows[:: max(1, len(rows) // WATCHED)]
         best, self.history_ = drive(
             _watch(epochs, lambda network: measure(network, watched, held_out)),
@@ -59,7 +60,7 @@ class NetworkEstimator(MultimodalEstimator):
             description=type(self).__name__,
             patience=self.n_iter_no_change if self.early_stopping else None,
             tol=self.tol,
-            course=checkpoint.course,
+            course=course,
             save=checkpoint.save,
         )
         self.n_iter_ = best.number

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cupy_stand_in import counted, installed, ndarray
+from cupy_stand_in import installed, ndarray
 from estimators import all_estimators, made, over
 
 import mmgraph as mg

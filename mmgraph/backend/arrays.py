@@ -88,9 +88,14 @@ def to_device(array, device):
     return cupy.asarray(array)
 
 
+def device_of(*arrays):
+    """Return where the arrays are, ``"cpu"`` or ``"cuda"``."""
+    return "cpu" if namespace(*arrays) is np else "cuda"
+
+
 def beside(array, other):
     """Return the array where another one is, on the CPU or the GPU."""
-    return to_device(array, "cpu" if namespace(other) is np else "cuda")
+    return to_device(array, device_of(other))
 
 
 def pick(array, rows):
@@ -126,7 +131,7 @@ def resolve_device(device, *arrays):
     if not isinstance(device, str) or device not in _DEVICES:
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda'; got {device!r}.")
     if device == "auto":
-        return "cpu" if namespace(*arrays) is np else "cuda"
+        return device_of(*arrays)
     if device == "cuda":
         _require_gpu()
     return device

@@ -176,6 +176,7 @@ class ContrastiveEmbedding(RepresentationMixin, NetworkEstimator):
         tol=0.0,
         dtype="float32",
         modalities=None,
+        device="auto",
         random_state=None,
         verbose=0,
         checkpoint=None,
@@ -200,6 +201,7 @@ class ContrastiveEmbedding(RepresentationMixin, NetworkEstimator):
         self.tol = tol
         self.dtype = dtype
         self.modalities = modalities
+        self.device = device
         self.random_state = random_state
         self.verbose = verbose
         self.checkpoint = checkpoint
@@ -319,7 +321,7 @@ class ContrastiveEmbedding(RepresentationMixin, NetworkEstimator):
         blocks, present = list(views.blocks.values()), list(views.present.values())
         source = engine.rows_of(model, blocks, present)
         parts = np.array_split(np.arange(views.n_rows), -(-views.n_rows // engine.AT_ONCE))
-        return np.concatenate([engine.represent(model, source(rows)) for rows in parts])
+        return views.xp.concatenate([engine.represent(model, source(rows)) for rows in parts])
 
     def _check_parameters(self):
         super()._check_parameters()

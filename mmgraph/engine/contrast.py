@@ -22,6 +22,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from ..backend.arrays import namespace
+
 __all__ = ["LOSSES", "Slope", "clip", "ranking", "reciprocal_ranks", "scale_of", "sigmoid"]
 
 BLOCK_ENTRIES = 1 << 22  # similarities computed at a time
@@ -55,7 +57,7 @@ def scale_of(log_scale):
 
 def _below_cap(slope, log_scale):
     """The slope in the logarithm of the scale; from the largest scale it may only lead down."""
-    return slope if log_scale < np.log(LARGEST_SCALE) else max(slope, 0.0)
+    return slope if log_scale < np.log(LARGEST_SCALE) else namespace(slope).maximum(slope, 0.0)
 
 
 def clip(Z, W, *, log_scale=0.0, labels=None, entries=BLOCK_ENTRIES, **_):
@@ -89,28 +91,29 @@ def clip(Z, W, *, log_scale=0.0, labels=None, entries=BLOCK_ENTRIES, **_):
     predictive coding. arXiv:1807.03748, eq. 4. Khosla et al. (2020). Supervised contrastive
     learning. NeurIPS, eq. 2.
     """
+    xp = namespace(Z)
     n, real = len(Z), Z.dtype.type
     scale = scale_of(log_scale)
     scaled = Z * real(scale)
-    by_row = np.empty((n, 1), Z.dtype)
-    peak, total = np.full(n, -np.inf, Z.dtype), np.zeros(n)
-    room = _room(n, n, entries, Z.dtype, 2)
+    by_row = xp.empty((n, 1), Z.dtype)
+    peak, total = xp.full(n, -np.inf, Z.dtype), xp.zeros(n)
+    room = _room(n, n, entries, Z, 2)
     for rows, s, e in _blocks(scaled, W, room):
         top = s.max(axis=1, keepdims=True)
-        np.exp(np.subtract(s, top, out=e), out=e)
-        by_row[rows] = top + np.log(e.sum(axis=1, keepdims=True))
-        higher = np.maximum(peak, s.max(axis=0))
-        np.exp(np.subtract(s, higher, out=e), out=e)
-        total *= np.exp(peak - higher)
+        xp.exp(xp.subtract(s, top, out=e), out=e)
+        by_row[rows] = top + xp.log(e.sum(axis=1, keepdims=True))
+        higher = xp.maximum(peak, s.max(axis=0))
+        xp.exp(xp.subtract(s, higher, out=e), out=e)
+        total *= xp.exp(peak - higher)
         total += e.sum(axis=0)
         peak = higher
-    by_column = peak + np.log(total).astype(Z.dtype)
-    first, second = np.empty_like(Z), np.zeros_like(W)
+    by_column = peak + xp.log(total).astype(Z.dtype)
+    first, second = xp.empty_like(Z), xp.zeros_like(W)
     for rows, s, e in _blocks(scaled, W, room):
-        np.exp(np.subtract(s, by_row[rows], out=e), out=e)
-        np.exp(np.subtract(s, by_column, out=s), out=s)
+        xp.exp(xp.subtract(s, by_row[rows], out=e), out=e)
+        xp.exp(xp.subtract(s, by_column, out=s), out=s)
         e += s
-        np.matmul(e, W, out=first[rows])
+        xp.matmul(e, W, out=first[rows])
         second += e.T @ Z[rows]
     (Zs, counts), (Ws, _) = _partners(Z, labels), _partners(W, labels)
     share = real(2) / counts
@@ -119,7 +122,7 @@ def clip(Z, W, *, log_scale=0.0, labels=None, entries=BLOCK_ENTRIES, **_):
     first *= real(scale / (2 * n))
     second *= real(scale / (2 * n))
     near = scale * _inner(Z, Ws / counts)
-    loss = float(by_row.sum(dtype=float) + by_column.sum(dtype=float) - 2 * near) / (2 * n)
+    loss = (by_row.sum(dtype=float) + by_column.sum(dtype=float) - 2 * near) / (2 * n)
     return Slope(loss, first, second, _below_cap(_inner(Z, first), log_scale))
 
 
@@ -145,30 +148,31 @@ def sigmoid(Z, W, *, log_scale=0.0, shift=0.0, labels=None, entries=BLOCK_ENTRIE
     Zhai, Mustafa, Kolesnikov & Beyer (2023). Sigmoid loss for language image pre-training. ICCV,
     eq. 1.
     """
+    xp = namespace(Z)
     n, real = len(Z), Z.dtype.type
     scale = scale_of(log_scale)
     scaled = Z * real(scale)
-    first, second = np.empty_like(Z), np.zeros_like(W)
+    first, second = xp.empty_like(Z), xp.zeros_like(W)
     loss = mass = 0.0
-    for rows, s, e in _blocks(scaled, W, _room(n, n, entries, Z.dtype, 2)):
+    for rows, s, e in _blocks(scaled, W, _room(n, n, entries, Z, 2)):
         s += real(shift)
-        np.exp(np.negative(np.abs(s, out=e), out=e), out=e)
+        xp.exp(xp.negative(xp.abs(s, out=e), out=e), out=e)
         positive = s > 0
-        loss += np.maximum(s, 0, out=s).sum(dtype=float) + np.log1p(e, out=s).sum(dtype=float)
-        np.divide(e, 1 + e, out=s)  # the sigmoid of -|s|
-        np.subtract(1, s, out=s, where=positive)
+        loss += xp.maximum(s, 0, out=s).sum(dtype=float) + xp.log1p(e, out=s).sum(dtype=float)
+        xp.divide(e, 1 + e, out=s)  # the sigmoid of -|s|
+        s[...] = xp.where(positive, 1 - s, s)
         mass += s.sum(dtype=float)
-        np.matmul(s, W, out=first[rows])
+        xp.matmul(s, W, out=first[rows])
         second += s.T @ Z[rows]
     (Zs, counts), (Ws, _) = _partners(Z, labels), _partners(W, labels)
-    n_partners = float(np.sum(counts, dtype=float)) if labels is not None else float(n)
+    n_partners = counts.sum(dtype=float) if labels is not None else float(n)
     loss -= scale * _inner(Z, Ws) + shift * n_partners
     first -= Ws
     second -= Zs
     first *= real(scale / n)
     second *= real(scale / n)
     slope = _below_cap(_inner(Z, first), log_scale)
-    return Slope(float(loss) / n, first, second, slope, float(mass - n_partners) / n)
+    return Slope(loss / n, first, second, slope, (mass - n_partners) / n)
 
 
 def ranking(Z, W, *, margin=0.2, labels=None, entries=BLOCK_ENTRIES, **_):
@@ -196,26 +200,28 @@ def ranking(Z, W, *, margin=0.2, labels=None, entries=BLOCK_ENTRIES, **_):
     negatives. BMVC, eq. 6. Kiros, Salakhutdinov & Zemel (2014). Unifying visual-semantic
     embeddings with multimodal neural language models. arXiv:1411.2539, eq. 4.
     """
+    xp = namespace(Z)
     n, real = len(Z), Z.dtype.type
-    own = np.einsum("ij,ij->i", Z, W)
-    best, at = np.full((2, n), -np.inf, Z.dtype), np.zeros((2, n), int)
-    for rows, s in _blocks(Z, W, _room(n, n, entries, Z.dtype, 1)):
+    own = xp.einsum("ij,ij->i", Z, W)
+    best, at = xp.full((2, n), -np.inf, Z.dtype), xp.zeros((2, n), int)
+    for rows, s in _blocks(Z, W, _room(n, n, entries, Z, 1)):
         _blank(s, rows, labels)
         at[0, rows] = s.argmax(axis=1)
         best[0, rows] = s.max(axis=1)
         top, where = s.max(axis=0), s.argmax(axis=0)
         higher = top > best[1]
-        best[1, higher], at[1, higher] = top[higher], rows.start + where[higher]
+        best[1] = xp.where(higher, top, best[1])
+        at[1] = xp.where(higher, rows.start + where, at[1])
     hinge = real(margin) - own + best
     active = hinge > 0
-    loss = float(hinge[active].sum(dtype=float)) / n
-    rows, columns = np.nonzero(active[0])[0], np.nonzero(active[1])[0]
-    pull = np.concatenate([rows, columns])
-    weights = np.repeat(np.array([1 / n, -1 / n], Z.dtype), len(pull))
-    i = np.concatenate([rows, at[1, columns], pull])
-    j = np.concatenate([at[0, rows], columns, pull])
-    slope = sp.csr_array((weights, (i, j)), shape=(n, n))
-    return Slope(loss, slope @ W, slope.T @ Z)
+    loss = xp.where(active, hinge, 0).sum(dtype=float) / n
+    rows, columns = xp.nonzero(active[0])[0], xp.nonzero(active[1])[0]
+    pull = xp.concatenate([rows, columns])
+    weights = xp.concatenate([xp.full(len(pull), real(1 / n)), xp.full(len(pull), real(-1 / n))])
+    i = xp.concatenate([rows, at[1, columns], pull])
+    j = xp.concatenate([at[0, rows], columns, pull])
+    weights = weights[:, None]
+    return Slope(loss, _added(weights * W[j], i, n), _added(weights * Z[i], j, n))
 
 
 LOSSES = {"clip": clip, "sigmoid": sigmoid, "ranking": ranking}
@@ -240,23 +246,24 @@ def reciprocal_ranks(Z, W, *, labels=None, entries=BLOCK_ENTRIES):
     ndarray of shape (n_rows,)
         Strangers that are as similar as the partner count half.
     """
+    xp = namespace(Z)
     n = len(Z)
-    ranks = np.empty(n)
-    for rows, s in _blocks(Z, W, _room(n, n, entries, Z.dtype, 1)):
+    ranks = xp.empty(n)
+    for rows, s in _blocks(Z, W, _room(n, n, entries, Z, 1)):
         if labels is None:
-            own = s[np.arange(len(s)), np.arange(rows.start, rows.stop)]
+            own = s[xp.arange(len(s)), xp.arange(rows.start, rows.stop)]
         else:
-            own = np.where(labels[rows, None] == labels, s, -np.inf).max(axis=1)
+            own = xp.where(labels[rows, None] == labels, s, -np.inf).max(axis=1)
         _blank(s, rows, labels)
         above = (s > own[:, None]).sum(axis=1)
         ranks[rows] = 1 + above + (s == own[:, None]).sum(axis=1) / 2
     return 1 / ranks
 
 
-def _room(n_rows, n_columns, entries, dtype, number):
+def _room(n_rows, n_columns, entries, like, number):
     """Memory for some blocks of similarities."""
     at_once = min(n_rows, max(1, entries // n_columns))
-    return np.empty((number, at_once, n_columns), dtype)
+    return namespace(like).empty((number, at_once, n_columns), like.dtype)
 
 
 def _blocks(Z, W, room):
@@ -264,26 +271,39 @@ def _blocks(Z, W, room):
     for start in range(0, len(Z), room.shape[1]):
         rows = slice(start, min(start + room.shape[1], len(Z)))
         blocks = room[:, : rows.stop - start]
-        yield rows, np.matmul(Z[rows], W.T, out=blocks[0]), *blocks[1:]
+        yield rows, namespace(Z).matmul(Z[rows], W.T, out=blocks[0]), *blocks[1:]
 
 
 def _blank(s, rows, labels):
     """Take partners out of a block of similarities."""
+    xp = namespace(s)
     if labels is None:
-        s[np.arange(len(s)), np.arange(rows.start, rows.stop)] = -np.inf
+        s[xp.arange(len(s)), xp.arange(rows.start, rows.stop)] = -np.inf
     else:
         s[labels[rows, None] == labels] = -np.inf
 
 
 def _partners(Z, labels):
     """Sum of the partners of each row, itself among them, and how many they are."""
+    xp = namespace(Z)
     if labels is None:
         return Z, Z.dtype.type(1)
-    ones, n = np.ones(len(Z), Z.dtype), len(Z)
-    member = sp.csr_array((ones, labels, np.arange(n + 1)), shape=(n, int(labels.max()) + 1))
-    counts = np.bincount(labels)[labels][:, None]
-    return member @ (member.T @ Z), counts.astype(Z.dtype)
+    counts = xp.bincount(labels)
+    sums = _added(Z, labels, len(counts))
+    return sums[labels], counts[labels][:, None].astype(Z.dtype)
+
+
+def _added(rows, places, n):
+    """Sums of the rows that have one place, of n places."""
+    xp = namespace(rows)
+    if xp is np:
+        ones, at = np.ones(len(rows), rows.dtype), np.arange(len(rows) + 1)
+        return sp.csr_array((ones, places, at), shape=(len(rows), n)).T @ rows
+    out = xp.zeros((n, rows.shape[1]), rows.dtype)
+    xp.add.at(out, places, rows)
+    return out
 
 
 def _inner(A, B):
-    return float(np.einsum("ij,ij->", A, B, dtype=np.float64))
+    xp = namespace(A)
+    return xp.einsum("ij,ij->", A, B, dtype=np.float64)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from ..backend.arrays import device_of, namespace, pick
 from .contrast import LOSSES, reciprocal_ranks, scale_of
 from .correlation import correlate, solve
 from .network import Batch, Network, backward, connect, forward
@@ -116,22 +117,23 @@ def measure_columns(block, present):
     mean, gain : ndarray of shape (n_columns,), float64
         The gain of a column that does not vary, but for rounding, is 0.
     """
+    xp = namespace(block)
     rows = np.flatnonzero(present)
-    largest = np.zeros(block.shape[1])
+    largest = xp.zeros(block.shape[1])
     for part in _parts(block, rows):
-        largest = np.maximum(largest, abs(part).max(axis=0))
-    unit = np.where(largest > 0, largest, 1.0)
+        largest = xp.maximum(largest, abs(part).max(axis=0))
+    unit = xp.where(largest > 0, largest, 1.0)
     mean = sum((part / unit).sum(axis=0) for part in _parts(block, rows)) / len(rows)
     square = sum(((part / unit - mean) ** 2).sum(axis=0) for part in _parts(block, rows))
-    spread = np.sqrt(square / len(rows))
+    spread = xp.sqrt(square / len(rows))
     varies = spread > 10 * np.finfo(block.dtype).eps
-    return mean * unit, np.where(varies, 1 / np.where(varies, spread, 1), 0) / unit
+    return mean * unit, xp.where(varies, 1 / xp.where(varies, spread, 1), 0) / unit
 
 
 def _parts(block, rows):
     """Rows of a block, some at a time, dense and in float64."""
     for start in range(0, len(rows), AT_ONCE):
-        yield _dense(block[rows[start : start + AT_ONCE]]).astype(np.float64)
+        yield _dense(pick(block, rows[start : start + AT_ONCE])).astype(np.float64)
 
 
 def _dense(block):
@@ -183,7 +185,7 @@ def build(names, means, gains, hidden, n_components, log_scale, key, *, dtype=np
         dtype=dtype,
     )
     network.biases[-1][0] = log_scale
-    return Encoders(network, tuple(means), tuple(gains))
+    return Encoders(network.to(device_of(*means)), tuple(means), tuple(gains))
 
 
 def rows_of(model, blocks, present, labels=None):
@@ -216,9 +218,10 @@ def rows_of(model, blocks, present, labels=None):
         for name, block, mask, mean, gain in zip(
             model.network.names, blocks, shown, model.means, model.gains, strict=False
         ):
-            x = (_dense(block[rows]) - mean) * gain
-            x[~mask] = 0
-            if np.abs(x).max(initial=0) > FARTHEST:
+            x = (_dense(pick(block, rows)) - mean) * gain
+            if not mask.all():
+                x[namespace(x).asarray(~mask)] = 0
+            if x.size and abs(x).max() > FARTHEST:
                 raise ValueError(
                     f"modality {name!r}: a value lies more than {FARTHEST:g} standard deviations "
                     "from the mean of the training rows: scale X as it was scaled in fit."
@@ -249,19 +252,22 @@ def gradient(network, batch, objective, *, masks=None, out=None):
     list of ndarray
         Of each weight matrix, then of the bias of each layer that is no input.
     """
+    xp = network.xp
 
     def slope(values):
         units, lengths = zip(*(_unit(values[k]) for k in network.outputs[:-1]), strict=True)
-        errors = [np.zeros_like(z) for z in units]
-        both = np.zeros((1, 2), network.dtype)
+        errors = [xp.zeros_like(z) for z in units]
+        both = xp.zeros((1, 2), network.dtype)
         pairs = pairs_of(network.n_inputs)
         for a, b, rows, found in _slopes(network, units, batch, objective):
             errors[a][rows] += found.first
             errors[b][rows] += found.second
-            both += np.array([found.log_scale * objective.learn_scale, found.shift], both.dtype)
+            both[0, 0] += found.log_scale * objective.learn_scale
+            both[0, 1] += found.shift
         for z, length, error in zip(units, lengths, errors, strict=True):
-            error -= np.einsum("ij,ij->i", error, z)[:, None] * z
-            error *= np.divide(1 / len(pairs), length, out=np.zeros_like(length), where=length > 0)
+            error -= xp.einsum("ij,ij->i", error, z)[:, None] * z
+            share = (length > 0) * network.dtype.type(1 / len(pairs))
+            error *= share / xp.where(length > 0, length, 1)
         return [*errors, both / network.dtype.type(len(pairs))]
 
     return backward(network, batch.inputs, slope, masks, out)
@@ -277,18 +283,20 @@ def mean_loss(network, batch, objective):
 
 def _unit(U):
     """Rows of unit length, and the length that each had; rows of zeros stay."""
-    length = np.sqrt(np.einsum("ij,ij->i", U, U))[:, None]
-    return np.divide(U, length, out=np.zeros_like(U), where=length > 0), length
+    xp = namespace(U)
+    length = xp.sqrt(xp.einsum("ij,ij->i", U, U))[:, None]
+    return U / xp.where(length > 0, length, 1), length
 
 
 def _slopes(network, units, batch, objective):
     """For each pair of modalities that two rows or more show together: the rows, and the slope."""
-    log_scale, shift = map(float, network.biases[-1])
+    log_scale, shift = network.biases[-1].tolist()
     for a, b in pairs_of(len(units)):
         rows = np.flatnonzero(batch.present[a] & batch.present[b])
         if len(rows) < 2:
             continue
-        labels = batch.targets[0][rows] if batch.targets else None
+        labels = network.xp.asarray(batch.targets[0][rows]) if batch.targets else None
+        rows = network.xp.asarray(rows)
         yield (
             a,
             b,
@@ -331,6 +339,7 @@ def start_at_correlations(model, source, rows, present):
     -------
     Encoders
     """
+    xp = model.network.xp
     showing = [rows[mask[rows]] for mask in present]
     some = [each[:: max(1, len(each) // START_ROWS)] for each in showing]
     batch = source(np.unique(np.concatenate(some)))
@@ -341,33 +350,34 @@ def start_at_correlations(model, source, rows, present):
         if target not in net.outputs:
             continue
         if below >= net.n_inputs:
-            weights[e] = np.zeros_like(weights[e])
+            weights[e] = xp.zeros_like(weights[e])
             continue
         weights[e] = weights[e] * net.dtype.type(REST)
-        found = np.flatnonzero(variates[below].any(axis=0))
+        found = xp.flatnonzero((variates[below] != 0).any(axis=0))
         weights[e][:, found] = variates[below][:, found]
     return replace(model, network=replace(net, weights=tuple(weights)))
 
 
 def _variates(batch, n_components):
     """Weights of the canonical variates of each modality, times the correlations of these."""
+    xp = namespace(*batch.inputs)
     blocks, bases, shrinkage = [], [], []
     for x, shown in zip(batch.inputs, batch.present, strict=True):
-        rows, basis = x[shown].astype(np.float64), None
+        rows, basis = pick(x, shown).astype(np.float64), None
         mean = rows.mean(axis=0)
         fourth, width = quartic(rows, mean), rows.shape[1]
         if width > len(rows):
             rows, basis = row_space(rows, mean)
         else:
             rows -= mean
-        block = np.zeros((len(x), rows.shape[1]))
-        block[shown] = rows
+        block = xp.zeros((len(x), rows.shape[1]))
+        block[xp.asarray(shown)] = rows
         blocks.append(block)
         bases.append(basis)
         shrinkage.append(ledoit_wolf(rows.T @ rows / len(rows), len(rows), width, fourth))
-    ends = np.cumsum([block.shape[1] for block in blocks])
+    ends = np.cumsum([block.shape[1] for block in blocks]).tolist()
     places = [slice(end - block.shape[1], end) for end, block in zip(ends, blocks, strict=True)]
-    covariance = np.zeros((ends[-1], ends[-1]))
+    covariance = xp.zeros((ends[-1], ends[-1]))
     for a, b in product(range(len(blocks)), repeat=2):
         both = batch.present[a] & batch.present[b]
         covariance[places[a], places[b]] = blocks[a].T @ blocks[b] / max(1, both.sum())
@@ -377,8 +387,8 @@ def _variates(batch, n_components):
         [w.T @ covariance[one, two] @ v for v, two in zip(weights, places, strict=True)]
         for w, one in zip(weights, places, strict=True)
     ]
-    r = correlate(np.array(variates))
-    weights = [w * np.maximum(r, LEAST) for w in weights]
+    r = correlate(xp.stack([xp.stack(row) for row in variates]))
+    weights = [w * xp.maximum(r, LEAST) for w in weights]
     return [w if basis is None else basis @ w for w, basis in zip(weights, bases, strict=True)]
 
 
@@ -421,11 +431,13 @@ def represent(model, batch):
     -------
     ndarray of shape (n_rows, n_components)
     """
+    xp = model.network.xp
     values = forward(model.network, batch.inputs)
-    total = np.zeros((batch.n_rows, model.n_components), model.network.dtype)
+    total = xp.zeros((batch.n_rows, model.n_components), model.network.dtype)
     for k, mask in zip(model.network.outputs[:-1], batch.present, strict=True):
-        total += _unit(values[k])[0] * mask[:, None]
-    return total / np.maximum(np.sum(batch.present, axis=0), 1).astype(total.dtype)[:, None]
+        total += _unit(values[k])[0] * xp.asarray(mask)[:, None]
+    count = np.maximum(np.sum(batch.present, axis=0), 1).astype(total.dtype)
+    return total / xp.asarray(count)[:, None]
 
 
 def mean_reciprocal_rank(model, source, rows):
@@ -442,6 +454,7 @@ def mean_reciprocal_rank(model, source, rows):
     float
         Mean over the pairs that rows show; NaN if none does.
     """
+    xp = model.network.xp
     n = model.network.n_inputs
     parts = [source(rows[i : i + AT_ONCE]) for i in range(0, len(rows), AT_ONCE)]
     units = [[] for _ in range(n)]
@@ -449,15 +462,17 @@ def mean_reciprocal_rank(model, source, rows):
         values = forward(model.network, batch.inputs)
         for k in range(n):
             units[k].append(_unit(values[model.network.outputs[k]])[0])
-    units = [np.concatenate(each) for each in units]
+    units = [xp.concatenate(each) for each in units]
     present = [np.concatenate([batch.present[k] for batch in parts]) for k in range(n)]
     labels = np.concatenate([b.targets[0] for b in parts]) if parts[0].targets else None
     found = []
     for a, b in pairs_of(n):
         both = present[a] & present[b]
         if both.any():
-            of = None if labels is None else labels[both]
+            of = None if labels is None else xp.asarray(labels[both])
             for first, second in ((a, b), (b, a)):
-                ranks = reciprocal_ranks(units[first][both], units[second][both], labels=of)
-                found.append(ranks.mean())
+                ranks = reciprocal_ranks(
+                    pick(units[first], both), pick(units[second], both), labels=of
+                )
+                found.append(float(ranks.mean()))
     return float(np.mean(found)) if found else float("nan")

@@ -19,7 +19,7 @@ whose gradient in ``eta`` is ``mean(eta) - t``. So least squares (Gaussian units
 and a new unit type needs none.
 
 :func:`train` is a generator like :func:`~mmgraph.engine.learning.learn`: it yields an immutable
-:class:`Epoch` after each pass. Networks compute on the CPU.
+:class:`Epoch` after each pass. A network computes where its arrays are, and so do its batches.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -28,9 +28,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backend.kernels.sampling import sigmoid
+from ..backend import kernels
+from ..backend.arrays import namespace, to_device
 from ..backend.kernels.threads import for_products
-from ..backend.kernels.updates import adam, nesterov
 from ..backend.random import derive
 
 __all__ = [
@@ -101,6 +101,11 @@ class Network:
         return self.weights[0].dtype
 
     @property
+    def xp(self):
+        """Namespace of the parameters."""
+        return namespace(*self.weights)
+
+    @property
     def n_multiplications(self):
         """Multiplications of a row with the largest weight matrix."""
         return max(w.size for w in self.weights)
@@ -132,7 +137,11 @@ class Network:
 
     def copy(self):
         """The network with arrays of its own."""
-        return self._with_each(np.copy)
+        return self._with_each(lambda array: array.copy())
+
+    def to(self, device):
+        """The network with its arrays on a device, "cpu" or "cuda"."""
+        return self._with_each(lambda array: to_device(array, device))
 
     def _with_each(self, change):
         return replace(
@@ -243,17 +252,19 @@ class Epoch(NamedTuple):
 
 
 def _sigmoid(total, bias):
-    return sigmoid(total, bias, out=total)
+    return kernels.of(total).sigmoid(total, bias, out=total)
 
 
 def _tanh(total, bias):
+    xp = namespace(total)
     total += bias
-    return np.tanh(total, out=total)
+    return xp.tanh(total, out=total)
 
 
 def _relu(total, bias):
+    xp = namespace(total)
     total += bias
-    return np.maximum(total, 0, out=total)
+    return xp.maximum(total, 0, out=total)
 
 
 # Each is a pair: the value of a layer from its input, which it may use up, and its bias; and the
@@ -334,16 +345,17 @@ def forward(network, inputs, *, masks=None):
 
 def _forward(network, inputs, masks):
     """Values of all layers, and what the layers above see of them."""
+    xp = network.xp
     values, seen = list(inputs), []
     for layer in range(network.n_layers):
         if layer >= network.n_inputs:
             total = None
             for e in network._incoming[layer]:
                 product = seen[network.edges[e][0]] @ network.weights[e]
-                total = product if total is None else np.add(total, product, out=total)
+                total = product if total is None else xp.add(total, product, out=total)
             bias, activation = network.biases[layer], network.activations[layer]
             if total is None:
-                total = np.zeros((len(inputs[0]), len(bias)), network.dtype)
+                total = xp.zeros((len(inputs[0]), len(bias)), network.dtype)
             if activation is None:
                 total += bias
                 values.append(total)
@@ -353,7 +365,7 @@ def _forward(network, inputs, masks):
         if offset is not None:
             passed = passed - offset
         if mask is not None:
-            passed = passed * mask if offset is None else np.multiply(passed, mask, out=passed)
+            passed = passed * mask if offset is None else xp.multiply(passed, mask, out=passed)
         seen.append(passed)
     return values, seen
 
@@ -378,13 +390,14 @@ def losses(network, values, batch):
     list of ndarray of shape (n_rows,), float64
         ``-log p(t | eta) + log_base(t)``.
     """
+    xp = network.xp
     found = []
     for layer, kind, t, mask in zip(
         network.outputs, network.units, batch.targets, batch.present, strict=True
     ):
         eta = values[layer]
-        each = kind.log_partition(eta, _totals(kind, t)) - np.einsum("ij,ij->i", eta, t)
-        found.append(each if mask is None else np.where(mask, each, 0.0))
+        each = kind.log_partition(eta, _totals(kind, t)) - xp.einsum("ij,ij->i", eta, t)
+        found.append(each if mask is None else xp.where(xp.asarray(mask), each, 0.0))
     return found
 
 
@@ -435,14 +448,15 @@ def gradient(network, batch, *, masks=None, out=None):
 
 def _errors(network, values, batch):
     """Gradient of the loss in each output."""
+    xp = network.xp
     errors = []
     for layer, kind, t, known in zip(
         network.outputs, network.units, batch.targets, batch.present, strict=True
     ):
-        none = np.zeros(t.shape[1], network.dtype)
+        none = xp.zeros(t.shape[1], network.dtype)
         error = kind.mean(values[layer], none, _totals(kind, t)) - t
         if known is not None:
-            error *= known[:, None]
+            error *= xp.asarray(known)[:, None]
         error *= network.dtype.type(1 / batch.n_rows)
         errors.append(error)
     return errors
@@ -465,6 +479,7 @@ def backward(network, inputs, slope, masks=None, out=None):
     list of ndarray
         Of each weight matrix, then of the bias of each layer that is no input.
     """
+    xp = network.xp
     masks = masks or [None] * network.n_layers
     values, seen = _forward(network, inputs, masks)
     n_edges = len(network.edges)
@@ -477,20 +492,21 @@ def backward(network, inputs, slope, masks=None, out=None):
         if network.activations[layer] is not None:
             for e in network._outgoing[layer]:
                 product = errors[network.edges[e][1]] @ network.weights[e].T
-                error = product if error is None else np.add(error, product, out=error)
+                error = product if error is None else xp.add(error, product, out=error)
             if masks[layer] is not None:
                 error *= masks[layer]
             error *= ACTIVATIONS[network.activations[layer]][1](values[layer])
             errors[layer] = error
         for e in network._incoming[layer]:
-            np.matmul(seen[network.edges[e][0]].T, error, out=out[e])
-        np.sum(error, axis=0, out=out[n_edges + layer - network.n_inputs])
+            xp.matmul(seen[network.edges[e][0]].T, error, out=out[e])
+        xp.sum(error, axis=0, out=out[n_edges + layer - network.n_inputs])
     return out
 
 
 def _room(network):
     """Arrays like the weights, then like the biases."""
-    return [np.empty_like(a) for a in _parameters(network)]
+    xp = network.xp
+    return [xp.empty_like(a) for a in _parameters(network)]
 
 
 def _parameters(network):
@@ -529,9 +545,10 @@ def train(network, source, rows, settings, key, *, resume=None, descend=None):
     FloatingPointError
         When the parameters stop being finite. What was yielded before is good.
     """
+    xp = network.xp
     if resume is None:
         n_moments = 2 if settings.optimizer == "adam" else 1
-        moments = [tuple(np.zeros_like(a) for _ in range(n_moments)) for a in _parameters(network)]
+        moments = [tuple(xp.zeros_like(a) for _ in range(n_moments)) for a in _parameters(network)]
         resume = Epoch(0, 0, network, moments, {})
     network, step = resume.network.copy(), resume.step
     moments = [tuple(m.copy() for m in pair) for pair in resume.moments]
@@ -553,8 +570,8 @@ def train(network, source, rows, settings, key, *, resume=None, descend=None):
                 descend(network, batch, masks=masks, out=room)
                 step += 1
                 _step(network, room, moments, step, rate, settings)
-        norm = float(np.sqrt(sum(np.vdot(w, w) for w in network.weights)))
-        if not np.isfinite(norm) or not all(np.isfinite(a).all() for a in _parameters(network)):
+        norm = float(xp.sqrt(sum(xp.vdot(w, w) for w in network.weights)))
+        if not np.isfinite(norm) or not all(xp.isfinite(a).all() for a in _parameters(network)):
             raise FloatingPointError(f"the parameters are no longer finite in epoch {epoch + 1}")
         metrics = {"epoch": epoch + 1, "learning_rate": rate, "weight_norm": norm}
         kept = [tuple(m.copy() for m in pair) for pair in moments]
@@ -563,6 +580,7 @@ def train(network, source, rows, settings, key, *, resume=None, descend=None):
 
 def _mask(n_rows, network, layer, share, rng):
     """Factors of a layer's units: 0 with probability `share`, else 1 / (1 - share)."""
+    xp = network.xp
     if share == 0 or layer in network.outputs:
         return None
     inputs = layer < network.n_inputs
@@ -570,30 +588,32 @@ def _mask(n_rows, network, layer, share, rng):
     size = network.weights[edge].shape[0 if inputs else 1]
     words = rng.integers(0, 1 << 16, (n_rows, size), np.uint16)
     lowest = round(share * (1 << 16))
-    return (words >= lowest) * network.dtype.type((1 << 16) / ((1 << 16) - lowest))
+    return xp.asarray(words >= lowest) * network.dtype.type((1 << 16) / ((1 << 16) - lowest))
 
 
 def _step(network, gradients, moments, step, rate, settings):
     """One step of all parameters, in place; weight decay and max-norm leave the biases alone."""
+    xp = network.xp
+    updates = kernels.of(network.weights[0], "updates")
     weighted = range(network.n_inputs, network.n_layers)
-    squares = {layer: np.zeros(len(network.biases[layer]), network.dtype) for layer in weighted}
+    squares = {layer: xp.zeros(len(network.biases[layer]), network.dtype) for layer in weighted}
     into = [squares[target] for _, target in network.edges]
-    into += [np.zeros_like(squares[layer]) for layer in weighted]  # of biases: not used
+    into += [xp.zeros_like(squares[layer]) for layer in weighted]  # of biases: not used
     for i, (value, g, past) in enumerate(
         zip(_parameters(network), gradients, moments, strict=True)
     ):
-        value, g, *past = (np.atleast_2d(a) for a in (value, g, *past))
+        value, g, *past = (a.reshape(-1, a.shape[-1]) for a in (value, g, *past))
         decay = settings.l2 if i < len(network.edges) else 0.0
         if settings.optimizer == "adam":
             betas = (settings.momentum, SECOND_MOMENT)
-            adam(value, g, tuple(past), step, rate, betas, EPSILON, decay, into[i])
+            updates.adam(value, g, tuple(past), step, rate, betas, EPSILON, decay, into[i])
         else:
-            nesterov(value, g, past[0], rate, settings.momentum, decay, into[i])
+            updates.nesterov(value, g, past[0], rate, settings.momentum, decay, into[i])
     if settings.max_norm is None:
         return
     for layer in weighted:
         over = squares[layer] > settings.max_norm**2
         if layer not in network.outputs and over.any():
-            factor = np.where(over, settings.max_norm / np.sqrt(squares[layer]), 1)
+            factor = xp.where(over, settings.max_norm / xp.sqrt(squares[layer]), 1)
             for e in network._incoming[layer]:
                 network.weights[e][...] *= factor.astype(network.dtype)

@@ -1,7 +1,4 @@
-"""The loops that are not BLAS: one noun a pair of modules, ``noun.py`` and ``noun_cuda.py``.
-
-Networks are trained on the CPU only, so `updates` has no twin.
-"""
+"""The loops that are not BLAS: one noun a pair of modules, ``noun.py`` and ``noun_cuda.py``."""
 
 from functools import cache
 from importlib import import_module

@@ -1,14 +1,41 @@
 """Steps of the parameters of a network along a gradient, each in one pass over the memory.
 
-They run on the CPU. All arrays are C-ordered matrices of one shape and floating type, changed in
+All arrays are C-ordered matrices of one shape and floating type, changed in
 place; ``gradient`` is only read. Each adds to ``squares``, of shape (n_columns,), the squares of
 the new values of every column: the max-norm constraint needs them, and they are at hand here.
 """
 
+import math
+
 import numpy as np
 from numba import njit
 
+_scalar = njit(inline="always", error_model="numpy")
 _loop = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+
+
+@_scalar
+def adam_step(w, g, m, v, b1, a1, b2, a2, pace, root, tiny, l2):
+    """Return the new value of an entry and its new running means; ``a`` is one less ``b``."""
+    g = g + l2 * w
+    m = b1 * m + a1 * g
+    v = b2 * v + a2 * (g * g)
+    return w - pace * m / (math.sqrt(v) * root + tiny), m, v
+
+
+@_scalar
+def nesterov_step(w, g, v, eta, mu, l2):
+    """Return the new value of an entry and its new velocity."""
+    change = eta * (g + l2 * w)
+    v = mu * v - change
+    return w + mu * v - change, v
+
+
+def adam_factors(real, step, rate, betas, epsilon, decay):
+    """Return what :func:`adam_step` takes after the entries, in the floating type `real`."""
+    b1, b2 = betas
+    pace, root = rate / (1 - b1**step), 1 / np.sqrt(1 - b2**step)
+    return tuple(map(real, (b1, 1 - b1, b2, 1 - b2, pace, root, epsilon, decay)))
 
 
 @_loop
@@ -42,10 +69,20 @@ def adam(value, gradient, moments, step, rate, betas, epsilon, decay, squares):
     root = real(1 / np.sqrt(1 - betas[1] ** step))
     for i in range(value.shape[0]):
         for j in range(value.shape[1]):
-            g = gradient[i, j] + l2 * value[i, j]
-            m = b1 * first[i, j] + a1 * g
-            v = b2 * second[i, j] + a2 * (g * g)
-            w = value[i, j] - pace * m / (np.sqrt(v) * root + tiny)
+            w, m, v = adam_step(
+                value[i, j],
+                gradient[i, j],
+                first[i, j],
+                second[i, j],
+                b1,
+                a1,
+                b2,
+                a2,
+                pace,
+                root,
+                tiny,
+                l2,
+            )
             first[i, j], second[i, j], value[i, j] = m, v, w
             squares[j] += w * w
 
@@ -73,8 +110,6 @@ def nesterov(value, gradient, velocity, rate, momentum, decay, squares):
     eta, mu, l2 = real(rate), real(momentum), real(decay)
     for i in range(value.shape[0]):
         for j in range(value.shape[1]):
-            change = eta * (gradient[i, j] + l2 * value[i, j])
-            v = mu * velocity[i, j] - change
-            w = value[i, j] + mu * v - change
+            w, v = nesterov_step(value[i, j], gradient[i, j], velocity[i, j], eta, mu, l2)
             velocity[i, j], value[i, j] = v, w
             squares[j] += w * w
