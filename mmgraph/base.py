@@ -94,7 +94,7 @@ class MultimodalEstimator(BaseEstimator):
     def _where(self, X, reset):
         """Where to compute: what the parameter `device` says in a fit, later where the model is."""
         on_gpu = namespace(X) is not np
-        if "device" not in self._get_param_names():
+        if not hasattr(self, "device"):
             if on_gpu:
                 raise TypeError(
                     f"X is a CuPy array, but {type(self).__name__} computes on the CPU only: pass "

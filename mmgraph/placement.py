@@ -43,7 +43,7 @@ def to_device(model, device):
     >>> mg.to_device(model, "cpu").weights_.keys() == model.weights_.keys()
     True
     """
-    if "device" not in model.get_params(deep=False):
+    if not hasattr(model, "device"):
         raise TypeError(f"{type(model).__name__} computes on the CPU only: it has no device.")
     return placed(model, arrays.resolve_device(device))
 
@@ -73,7 +73,7 @@ def placed(value, device):
 
 def _estimator(estimator, device):
     params = estimator.get_params(deep=False)
-    if "device" not in params and not hasattr(estimator, "_device"):
+    if not hasattr(estimator, "device"):
         return estimator
     moved = copy.copy(estimator)
     for name, value in vars(estimator).items():

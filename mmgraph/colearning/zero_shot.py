@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_array
 
+from ..backend.arrays import beside, namespace, pick, special, to_numpy
 from ..base import MultimodalEstimator
 from ..coordinated.embedding import SIMILARITIES, EmbeddingUser, geometry
 from ..engine.kernels import NAMES, automatic, centre, gram
@@ -26,7 +27,7 @@ class ScoreClassifier(ClassifierMixin):
     def _calibrated(self, X):
         """Scores of the classes, those of seen classes less the calibration term."""
         views = self._check(X)
-        scores = self._scores(views) - self.calibration * self.seen_
+        scores = self._scores(views) - self.calibration * views.xp.asarray(self.seen_)
         return scores.astype(views.dtype, copy=False)
 
     def decision_function(self, X):
@@ -43,7 +44,7 @@ class ScoreClassifier(ClassifierMixin):
             With two classes, the score of the second less that of the first.
         """
         scores = self._calibrated(X)
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+        return beside(scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores, X)
 
     def predict_proba(self, X):
         """Probability of each class: the softmax of score / temperature.
@@ -59,7 +60,8 @@ class ScoreClassifier(ClassifierMixin):
             Columns in the order of `classes_`.
         """
         scores = self._calibrated(X)
-        return softmax(scores / scores.dtype.type(self.temperature_), axis=1)
+        softmax = special(namespace(scores)).softmax
+        return beside(softmax(scores / scores.dtype.type(self.temperature_), axis=1), X)
 
     def predict(self, X):
         """The class of the highest score.
@@ -72,9 +74,10 @@ class ScoreClassifier(ClassifierMixin):
         Returns
         -------
         ndarray of shape (n_rows,)
+            Of NumPy, wherever X is.
         """
         best = self._calibrated(X).argmax(axis=1)
-        return self.classes_[best]
+        return self.classes_[to_numpy(best)]
 
 
 class ZeroShotClassifier(ScoreClassifier, EmbeddingUser):
@@ -200,13 +203,14 @@ class ZeroShotClassifier(ScoreClassifier, EmbeddingUser):
         self.geometry_ = geometry(self.similarity, embedding, representations)
         self.embedding_ = embedding
         known = {label: self._centre(name, prompts) for label, prompts in described.items()}
-        rows = np.nan_to_num(self.geometry_.points(representations[name], name))
+        xp = views.xp
+        rows = xp.nan_to_num(self.geometry_.points(representations[name], name))
         for code, label in enumerate(labels.tolist()):
-            known.setdefault(label, _direction(rows[codes == code]))
-        trained = np.array([known[label] for label in labels.tolist()])
+            known.setdefault(label, _direction(pick(rows, codes == code)))
+        trained = xp.stack([known[label] for label in labels.tolist()])
         self.temperature_ = _likeliest_temperature(self._cosines(views, trained), codes)
         self.classes_ = np.unique(list(described)) if described else labels
-        self.class_points_ = np.array([known[label] for label in self.classes_.tolist()])
+        self.class_points_ = xp.stack([known[label] for label in self.classes_.tolist()])
         self.seen_ = np.isin(self.classes_, labels)
         return self
 
@@ -225,6 +229,7 @@ class ZeroShotClassifier(ScoreClassifier, EmbeddingUser):
     def _centre(self, name, prompts):
         """Mean point of some descriptions, of length one."""
         X = self.layout_.join({name: prompts}, len(prompts))
+        X = self._moved(X, self._device)
         Z = self.embedding_._embed(self.layout_.views(X), name)
         return _direction(self.geometry_.points(Z, name))
 
@@ -234,12 +239,13 @@ class ZeroShotClassifier(ScoreClassifier, EmbeddingUser):
     def _cosines(self, views, classes):
         """Cosine of what rows show beside descriptions with each of the classes."""
         name = self._description()
-        total = np.zeros((views.n_rows, classes.shape[1]), views.dtype)
+        xp = views.xp
+        total = xp.zeros((views.n_rows, classes.shape[1]), views.dtype)
         for source in [m for m in self.layout_.names if m != name] or [name]:
             shown = views.present[source]
             if shown.any():
                 alone = self.embedding_._embed(views.take(shown), source)
-                total[shown] += self.geometry_.points(alone, source)
+                total[xp.asarray(shown)] += self.geometry_.points(alone, source)
         return unit(total) @ classes.T.astype(views.dtype)
 
 
@@ -276,6 +282,8 @@ class ESZSLClassifier(ScoreClassifier, MultimodalEstimator):
     modalities : dict of str to slice, list of int or list of str, default=None
         Columns of each modality. None reads the prefixes of DataFrame columns (``image__px0``);
         without them X is one modality, ``"X"``.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where to compute; ``"auto"`` follows X. See :doc:`/gpu`.
 
     Attributes
     ----------
@@ -344,6 +352,7 @@ class ESZSLClassifier(ScoreClassifier, MultimodalEstimator):
         attribute_alpha=1.0,
         calibration=0.0,
         modalities=None,
+        device="auto",
     ):
         self.attributes = attributes
         self.kernel = kernel
@@ -352,6 +361,7 @@ class ESZSLClassifier(ScoreClassifier, MultimodalEstimator):
         self.attribute_alpha = attribute_alpha
         self.calibration = calibration
         self.modalities = modalities
+        self.device = device
 
     def fit(self, X, y):
         """Solve for the weights of the training rows.
@@ -380,16 +390,18 @@ class ESZSLClassifier(ScoreClassifier, MultimodalEstimator):
         labels, codes = check_classes(self, y, views.n_rows)
         classes, attributes = self._class_attributes(labels)
         self.kernels_, self.centrings_, self.scales_ = {}, {}, {}
-        total = np.zeros((views.n_rows, views.n_rows))
+        xp = views.xp
+        attributes = xp.asarray(attributes)
+        total = xp.zeros((views.n_rows, views.n_rows))
         for name, shown in views.present.items():
-            rows = np.flatnonzero(shown)
-            block = views.blocks[name][rows]
+            rows = xp.asarray(np.flatnonzero(shown))
+            block = views.shown(name)
             self.kernels_[name] = automatic(self._kernel(name), block, self.kernel_params or {})
             K = gram(self.kernels_[name], block)
             self.centrings_[name] = centre(K)
             self.scales_[name] = float(K.diagonal().mean()) or 1.0
-            total[np.ix_(rows, rows)] += K / (self.scales_[name] * len(views.present))
-        seen = np.searchsorted(classes, labels)
+            total[xp.ix_(rows, rows)] += K / (self.scales_[name] * len(views.present))
+        seen = xp.asarray(np.searchsorted(classes, labels))
         self.dual_coef_ = compatibility(
             total, codes, attributes[seen], self.alpha, self.attribute_alpha
         )
@@ -429,21 +441,20 @@ class ESZSLClassifier(ScoreClassifier, MultimodalEstimator):
         return kernel
 
     def _scores(self, views):
-        total = np.zeros((views.n_rows, len(self.dual_coef_)))
+        xp = views.xp
+        total = xp.zeros((views.n_rows, len(self.dual_coef_)))
         for name, shown in views.present.items():
             if shown.any():
-                known = np.flatnonzero(self.rows_.present[name])
-                K = gram(
-                    self.kernels_[name], views.blocks[name][shown], self.rows_.blocks[name][known]
-                )
+                known = xp.asarray(np.flatnonzero(self.rows_.present[name]))
+                K = gram(self.kernels_[name], views.shown(name), self.rows_.shown(name))
                 K = self.centrings_[name].apply(K) / (self.scales_[name] * len(views.present))
-                total[np.ix_(shown, known)] += K
+                total[xp.ix_(xp.asarray(np.flatnonzero(shown)), known)] += K
         return total @ self.dual_coef_ @ self.attributes_.T
 
 
 def _direction(points):
     """Mean of some points, of length one."""
-    return unit(np.asarray(points, float).mean(axis=0, keepdims=True))[0]
+    return unit(points.astype(float).mean(axis=0, keepdims=True))[0]
 
 
 def _likeliest_temperature(scores, codes, bounds=(1e-3, 1e3)):
@@ -451,7 +462,7 @@ def _likeliest_temperature(scores, codes, bounds=(1e-3, 1e3)):
 
     `bounds` are in units of the scores' standard deviation.
     """
-    scores = np.asarray(scores, float)
+    scores = to_numpy(scores).astype(float)
     unit_of_scores = scores.std() or 1.0
     scores, rows = scores / unit_of_scores, np.arange(len(codes))
 

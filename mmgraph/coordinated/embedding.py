@@ -22,6 +22,12 @@ class EmbeddingUser(MultimodalEstimator):
         """Columns of each modality, as the embedding has them."""
         return self._template().modalities
 
+    @property
+    def device(self):
+        """Where the embedding computes."""
+        template = self._template()
+        return "cpu" if template._streams else template.device
+
     def _template(self):
         """The estimator that the parameter `embedding` means."""
         template = CCA() if self.embedding is None else self.embedding
@@ -36,6 +42,11 @@ class EmbeddingUser(MultimodalEstimator):
     def _fitted_embedding(self, X, y):
         """A clone of the embedding, fitted to rows that have been checked, or the frozen one."""
         template = self._template()
+        if not hasattr(self, "device") and getattr(template, "device", "cpu") == "cuda":
+            raise ValueError(
+                f"{type(self).__name__} computes on the CPU only, but its embedding has "
+                "device='cuda': set it to 'cpu'."
+            )
         with warnings.catch_warnings():  # has been said of this X
             warnings.filterwarnings("ignore", message="modality .* is NaN in part")
             if isinstance(self.embedding, FrozenEstimator):

@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg import cho_factor, cho_solve
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
+
+from ..backend.arrays import namespace
+from .spectral import cho_solve, cholesky
 
 __all__ = ["SoftmaxRegression", "compatibility", "fit_softmax"]
 
@@ -118,8 +120,9 @@ def compatibility(gram, codes, attributes, gamma, penalty):
     Romera-Paredes, B. & Torr, P. H. S. (2015). An embarrassingly simple approach to zero-shot
     learning. ICML, 2152-2161. Equation 4.
     """
-    labels = np.full((len(codes), len(attributes)), -1.0)
-    labels[np.arange(len(codes)), codes] = 1.0
-    inner = attributes.T @ attributes + penalty * np.eye(attributes.shape[1])
-    sides = cho_solve(cho_factor(inner), (labels @ attributes).T).T
-    return cho_solve(cho_factor(gram + gamma * np.eye(len(gram))), sides)
+    xp = namespace(gram)
+    labels = xp.full((len(codes), len(attributes)), -1.0)
+    labels[xp.arange(len(codes)), xp.asarray(codes)] = 1.0
+    inner = attributes.T @ attributes + penalty * xp.eye(attributes.shape[1])
+    sides = cho_solve(cholesky(inner), (labels @ attributes).T).T
+    return cho_solve(cholesky(gram + gamma * xp.eye(len(gram))), sides)

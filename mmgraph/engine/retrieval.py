@@ -70,10 +70,10 @@ class Geometry(NamedTuple):
         names = representations.keys()
         if similarity in ("cosine", "inner_product"):
             return cls(dict.fromkeys(names, 0.0), directions=similarity == "cosine")
-        means = {m: np.nanmean(Z, axis=0, dtype=float) for m, Z in representations.items()}
+        means = {m: _mean_of_known(Z) for m, Z in representations.items()}
         if similarity == "centred_cosine" or correlations is None:
             return cls(means)
-        return cls(means, np.abs(np.asarray(correlations, float)))
+        return cls(means, abs(correlations.astype(float)))
 
     def points(self, Z, modality):
         """Representations of one modality as points, of shape (n_rows, n_components).
@@ -88,6 +88,10 @@ class Geometry(NamedTuple):
     def scaled(self, Z):
         """Points of length one, unless they are no directions; those at the origin stay there."""
         return unit(Z) if self.directions else Z
+
+
+def _mean_of_known(Z):
+    return namespace(Z).nanmean(Z.astype(float), axis=0)
 
 
 def unit(Z):

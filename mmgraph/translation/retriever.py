@@ -12,9 +12,17 @@ from sklearn.utils.validation import (
 )
 
 from ..backend import random
+from ..backend.arrays import beside, namespace, pick, to_numpy
 from ..base import GenerativeMixin, RepresentationMixin
 from ..coordinated.embedding import SIMILARITIES, EmbeddingUser, geometry
-from ..engine.retrieval import ANSWERS, answer, hubness, neighbour_weights, top_k
+from ..engine.retrieval import (
+    ANSWERS,
+    Neighbours,
+    answer,
+    hubness,
+    neighbour_weights,
+    top_k,
+)
 from ..metrics import average_precision
 from ..parameters import choose, require
 
@@ -170,7 +178,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         representations = {m: embedding._embed(views, m) for m in self.layout_.names}
         self.geometry_ = geometry(self.similarity, embedding, representations)
         self.points_ = {
-            m: np.nan_to_num(self.geometry_.points(Z, m)) for m, Z in representations.items()
+            m: views.xp.nan_to_num(self.geometry_.points(Z, m)) for m, Z in representations.items()
         }
         self.gallery_ = views._replace(ids=None)
         self.hubness_ = {} if self.hubness is None else self._hubness()
@@ -192,7 +200,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         """What is taken off each gallery row, by source and target modality."""
         present, found = self.gallery_.present, {}
         for source in self.layout_.names:
-            asked = self.points_[source][present[source]]
+            asked = pick(self.points_[source], present[source])
             found[source] = {
                 target: hubness(points, asked, self.n_hub_neighbors)
                 for target, points in self.points_.items()
@@ -204,11 +212,12 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         return self.embedding_._n_features_out
 
     def _represent(self, views):
-        Z = np.zeros((views.n_rows, self._n_features_out), views.dtype)
+        xp = views.xp
+        Z = xp.zeros((views.n_rows, self._n_features_out), views.dtype)
         for name, shown in views.present.items():
             if shown.any():
                 alone = self.embedding_._embed(views.take(shown), name)
-                Z[shown] += self.geometry_.points(alone, name)
+                Z[xp.asarray(shown)] += self.geometry_.points(alone, name)
         return self.geometry_.scaled(Z)
 
     # Retrieval
@@ -237,7 +246,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
             If a row lacks `source`, or fewer than `k` gallery rows show `target`.
         """
         points = self.embed(X, source)
-        missing = np.isnan(points).any(axis=1)
+        missing = to_numpy(namespace(points).isnan(points).any(axis=1))
         if missing.any():
             raise ValueError(
                 f"modality {source!r} is absent in {missing.sum()} row(s), first in row "
@@ -273,7 +282,10 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         check_is_fitted(self)
         self.layout_.require(target)
         require("k", k, "1", "<inf", numbers.Integral)
-        points = check_array(points, dtype=[np.float64, np.float32], input_name="points")
+        given = points
+        if namespace(points) is np:
+            points = check_array(points, dtype=[np.float64, np.float32], input_name="points")
+        points = self._moved(points, self._device)
         if points.shape[1] != self._n_features_out:
             raise ValueError(
                 f"points has shape {points.shape}, but the space has {self._n_features_out} "
@@ -286,7 +298,8 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
                 f"k={k}, but {len(rows)} gallery row(s) show {target!r}: ask for fewer."
             )
         found = top_k(points, gallery, k, penalty=penalty)
-        return found._replace(indices=rows[found.indices])
+        indices = rows[found.indices]
+        return Neighbours(beside(indices, given), beside(found.similarities, given))
 
     def combine(self, plus, minus=()):
         """A query that is the sum of some things less others: vector arithmetic.
@@ -323,7 +336,8 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
     def _term(self, modality, values):
         """Points of some columns of one modality."""
         columns = self.layout_.columns[self.layout_.require(modality)]
-        values = values.toarray() if sp.issparse(values) else np.asarray(values)
+        values = values.toarray() if sp.issparse(values) else to_numpy(values)
+        values = np.asarray(values)
         shape = np.atleast_2d(values).shape[:-1]
         values = check_array(
             values.reshape(-1, values.shape[-1] if values.ndim else 1),
@@ -336,7 +350,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
                 "given: pass all of them, and no others."
             )
         X = self.layout_.join({modality: values}, len(values), values.dtype)
-        points = self._represent(self.layout_.views(X))
+        points = self._represent(self.layout_.views(self._moved(X, self._device)))
         if len(shape) == 1:
             return points
         return self.geometry_.scaled(points.reshape(*shape, -1).mean(axis=1))
@@ -352,21 +366,23 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         able = np.all([present[m] for m in targets], axis=0)
         able &= np.any([present[m] for m in compared], axis=0)
         rows = np.flatnonzero(able)
-        points = self.points_[compared[0]][rows]
+        points = pick(self.points_[compared[0]], rows)
         for name in compared[1:]:
-            points = points + self.points_[name][rows]
+            points = points + pick(self.points_[name], rows)
         points = self.geometry_.scaled(points) if len(compared) > 1 and len(rows) else points
-        if not self.hubness_:
-            return rows, points, None
-        penalties = [self.hubness_[s][c][rows] for s in sources for c in compared]
-        return rows, points, np.mean(penalties, axis=0)
+        penalties = [
+            pick(of[c], rows) for s, of in self.hubness_.items() if s in sources for c in compared
+        ]
+        penalty = sum(penalties) / len(penalties) if penalties else None
+        return namespace(points).asarray(rows), points, penalty
 
     # Generation
 
     def _complete(self, views, n_draws=None, key=None):
+        xp = views.xp
         lead = () if n_draws is None else (n_draws,)
         blocks = {
-            name: np.zeros((*lead, views.n_rows, len(columns)), views.dtype)
+            name: xp.zeros((*lead, views.n_rows, len(columns)), views.dtype)
             for name, columns in self.layout_.columns.items()
         }
         uniforms = None if n_draws is None else _uniforms(key, DRAW, n_draws, views.n_rows)
@@ -383,7 +399,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
             for targets in self._together(absent):
                 made = self._answers(points, sources, targets, u)
                 for name, values in made.items():
-                    blocks[name][..., rows, :] = values
+                    blocks[name][..., xp.asarray(rows), :] = values
         return blocks
 
     def _together(self, targets):
@@ -393,6 +409,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
 
     def _answers(self, points, sources, targets, uniforms=None):
         """Targets of queries by name: the answer of the neighbours, or one of them a uniform."""
+        xp = namespace(points)
         rows, gallery, penalty = self._candidates(sources, targets, self.through)
         if not len(rows):  # no gallery row shows both a source and the targets
             rows, gallery, penalty = self._candidates(sources, targets, "target")
@@ -400,34 +417,38 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         found = top_k(points, gallery, k, penalty=penalty)
         weights = neighbour_weights(found.similarities, self.temperature)
         if uniforms is not None:
-            edges = np.cumsum(weights, axis=1)
-            chosen = (uniforms[..., None] > edges[:, :-1]).sum(axis=2)
-            chosen = rows[found.indices[np.arange(len(points)), chosen]]
+            edges = xp.cumsum(weights, axis=1)
+            chosen = (xp.asarray(uniforms)[..., None] > edges[:, :-1]).sum(axis=2)
+            chosen = rows[found.indices[xp.arange(len(points)), chosen]]
             return {name: self._shown(name, chosen) for name in targets}
-        return {name: self._average(name, rows[found.indices], weights) for name in targets}
+        indices = rows[found.indices]
+        return {name: self._average(name, indices, weights) for name in targets}
 
     def _average(self, name, indices, weights):
         """The answer that gallery rows, (n, k), give together."""
+        xp = namespace(weights)
         n_columns = len(self.layout_.columns[name])
         step = max(1, VALUES_AT_ONCE // (indices.shape[1] * n_columns))
         parts = [
             answer(self.answer, self._shown(name, indices[part]), weights[part])
             for part in (slice(i, i + step) for i in range(0, len(indices), step))
         ]
-        return np.concatenate(parts)
+        return xp.concatenate(parts)
 
     def _shown(self, name, indices):
         """Columns of a modality of gallery rows, of shape (*indices.shape, n_columns)."""
-        block = self.gallery_.blocks[name][indices.ravel()]
+        block = pick(self.gallery_.blocks[name], indices.ravel())
         block = block.toarray() if sp.issparse(block) else block
         return block.reshape(*indices.shape, -1)
 
     def _invent(self, blocks, rows, n_draws, key):
         """Complete rows that show nothing: as the gallery on average, or as rows of it."""
+        xp = self.gallery_.xp
         if n_draws is None:
             for name, block in blocks.items():
                 known = np.flatnonzero(self.gallery_.present[name])[None]
-                block[rows] = self._average(name, known, np.full(known.shape, 1 / known.size))
+                shares = xp.full(known.shape, 1 / known.size)
+                block[xp.asarray(rows)] = self._average(name, known, shares)
             return
         some = np.flatnonzero(np.any([*self.gallery_.present.values()], axis=0))
         uniforms = _uniforms(key, PICK, n_draws, rows.max() + 1)[:, rows]
@@ -435,7 +456,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         drawn = self._merge(self.gallery_.take(picked), 1, random.derive(key, PICK))[0]
         for name, block in blocks.items():
             values = self.layout_.block(drawn, name)
-            block[:, rows] = values.reshape(n_draws, len(rows), -1)
+            block[:, xp.asarray(rows)] = values.reshape(n_draws, len(rows), -1)
 
     def _reconstruct(self, Z):
         points = self.geometry_.scaled(Z)
@@ -476,7 +497,7 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
         def penalty(source, target):
             if not self.hubness_:
                 return None
-            asked = self.points_[source][self.gallery_.present[source]]
+            asked = pick(self.points_[source], self.gallery_.present[source])
             return hubness(target, asked, self.n_hub_neighbors)
 
         return matching_score(points, labels, penalty)
@@ -498,15 +519,15 @@ def matching_score(points, labels, penalty=lambda source, target: None):
     -------
     float
     """
-    present = {m: ~np.isnan(Z).any(axis=1) for m, Z in points.items()}
+    present = {m: ~to_numpy(namespace(Z).isnan(Z).any(axis=1)) for m, Z in points.items()}
     scores = []
     for source, asked in present.items():
         for target, given in present.items():
             if (source == target and len(points) > 1) or not (asked.any() and given.any()):
                 continue
-            gallery = points[target][given]
+            gallery = pick(points[target], given)
             found = _precisions(
-                points[source][asked],
+                pick(points[source], asked),
                 labels[asked],
                 gallery,
                 labels[given],
@@ -524,7 +545,7 @@ def _precisions(queries, asked, gallery, given, penalty):
     for i in range(0, len(queries), step):
         similarity = queries[i : i + step] @ gallery.T
         similarity = similarity if penalty is None else similarity - penalty
-        found.append(average_precision(similarity, asked[i : i + step, None] == given))
+        found.append(average_precision(to_numpy(similarity), asked[i : i + step, None] == given))
     found = np.concatenate(found)
     return found[~np.isnan(found)]
 

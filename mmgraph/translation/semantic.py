@@ -84,6 +84,8 @@ class SemanticMatcher(RepresentationMixin, EmbeddingUser):
     True
     """
 
+    device = property()  # logistic regression is scikit-learn's, on the CPU
+
     def __init__(self, embedding=None, *, matching="combined", C=1.0):
         self.embedding = embedding
         self.matching = matching
