@@ -538,6 +538,8 @@ def drive(
             if course.last is None:
                 raise
             _warn("interrupted", course, "kept the model so far.")
+        except MemoryError as error:
+            raise MemoryError(f"{error}; lower batch_size, or fit with device='cpu'.") from error
         except FloatingPointError as error:
             if course.last is None:
                 raise ValueError(

@@ -39,7 +39,7 @@ FREE = {
     *("vstack", "where", "zeros", "isscalar", "diag_indices", "logspace", "geomspace", "indices"),
 }
 FROM_HOST = {"array", "asarray", "ascontiguousarray", "asfortranarray"}
-transfers = SimpleNamespace(to_device=0, to_host=0)
+transfers = SimpleNamespace(to_device=0, to_host=0, numbers_to_device=0, numbers_to_host=0)
 
 
 class ndarray:
@@ -60,16 +60,18 @@ class ndarray:
     # The ways to the host, which are counted
 
     def get(self):
-        transfers.to_host += 1
-        return self._held.copy()
+        return self._on_host().copy()
 
     def item(self, *args):
-        transfers.to_host += 1
-        return self._held.item(*args)
+        return self._on_host().item(*args)
 
     def tolist(self):
+        return self._on_host().tolist()
+
+    def _on_host(self):
         transfers.to_host += 1
-        return self._held.tolist()
+        transfers.numbers_to_host += self._held.size
+        return self._held
 
     def __bool__(self):
         return bool(self.item())
@@ -236,7 +238,9 @@ class Function:
         if self.ufunc:
             args = [_inner(arg, lists=False) for arg in args]
         elif name in FROM_HOST:
-            transfers.to_device += not _on_device(args[0])
+            if not _on_device(args[0]):
+                transfers.to_device += 1
+                transfers.numbers_to_device += np.size(args[0])
             args = [_deep(args[0]), *args[1:]]
             kwargs.pop("blocking", None)
         else:
@@ -308,9 +312,11 @@ def build():
     cupy = modules["cupy"]
     cupy.ndarray, cupy.linalg = ndarray, modules["cupy.linalg"]
     cupy.asnumpy = lambda array: array.get()
-    runtime = SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=RuntimeError)
-    memory = SimpleNamespace(OutOfMemoryError=MemoryError)
-    cupy.cuda = SimpleNamespace(runtime=runtime, memory=memory)
+    runtime = SimpleNamespace(
+        getDeviceCount=lambda: 1, CUDARuntimeError=RuntimeError, memGetInfo=lambda: (1e9, 1e9)
+    )
+    cupy.cuda = SimpleNamespace(runtime=runtime)
+    cupy.get_default_memory_pool = lambda: SimpleNamespace(free_bytes=lambda: 0)
     cupyx, scipy_ = ModuleType("cupyx"), ModuleType("cupyx.scipy")
     cupyx.scipy = scipy_
     scipy_.special, scipy_.linalg = modules["cupyx.scipy.special"], modules["cupyx.scipy.linalg"]
@@ -368,7 +374,7 @@ def installed():
 
 @contextmanager
 def counted():
-    """Count the copies made within: ``to_device`` and ``to_host``."""
+    """Count the copies made within, and how many numbers they took."""
     start = vars(transfers).copy()
     found = SimpleNamespace()
     yield found

@@ -1,8 +1,13 @@
 """With ``device="cuda"`` every estimator says what it says on the CPU; on a stand-in for CuPy."""
 
+import ast
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
-from cupy_stand_in import installed, ndarray
+import scipy.sparse as sp
+from cupy_stand_in import MODULES, counted, installed, names_of, ndarray, recorded
 from estimators import all_estimators, made, over
 
 import mmgraph as mg
@@ -43,11 +48,13 @@ def cupy():
         yield module
 
 
-def data(dtype=np.float64):
+def data(dtype=np.float64, layout=LAYOUT):
     rng = np.random.default_rng(0)
     z = rng.normal(size=(60, 2))
     X = z @ rng.normal(size=(2, 9)) + 0.3 * rng.normal(size=(60, 9))
-    X[3, :4] = X[5, 4:] = X[58, :4] = np.nan
+    columns = [*(layout or {}).values()]
+    for row, place in zip((3, 5, 58), columns + columns[:1], strict=False):
+        X[row, place] = np.nan
     return X.astype(dtype), np.where(z[:, 0] > 0, "up", "down")
 
 
@@ -97,3 +104,218 @@ def test_others_refuse_in_words(kind, cupy):
     X, y = data()
     with pytest.raises(TypeError, match=r"computes on the CPU only: pass cupy.asnumpy\(X\)"):
         small(kind).fit(cupy.asarray(X), y)
+
+
+THREE = {"a": slice(0, 3), "b": slice(3, 6), "c": slice(6, 9)}
+WIDE = {"a": slice(0, 4), "b": slice(4, 120)}
+VARIANTS = [
+    (mg.CCA, {"shrinkage": "cv", "shrinkages": [0.1, 0.9], "cv": 3}),
+    (mg.CCA, {"shrinkage": "cv", "shrinkages": [0.1, 0.9], "modalities": THREE}),
+    (mg.CCA, {"shrinkage": {"a": "ledoit-wolf", "b": "oas"}}),
+    (mg.CCA, {"criterion": "sumcor", "modalities": THREE}),
+    (mg.CCA, {"criterion": "ssqcor", "modalities": THREE}),
+    (mg.CCA, {"modalities": {"a": slice(0, 9)}}),
+    (mg.CCA, {"modalities": WIDE, "shrinkage": 0.1}),
+    (mg.SparseCCA, {"modalities": THREE, "penalty": 0.8}),
+    (mg.ProbabilisticCCA, {"noise": "diagonal"}),
+    (mg.ProbabilisticCCA, {"noise": {"a": "isotropic", "b": "full"}}),
+    (mg.ProbabilisticCCA, {"n_components": "auto", "modalities": THREE}),
+    (mg.KernelCCA, {"approximation": "nystroem", "rank": 20}),
+    (mg.KernelCCA, {"approximation": "cholesky", "rank": 20}),
+    (mg.KernelCCA, {"approximation": "fourier", "rank": 20}),
+    (mg.KernelCCA, {"kernel": {"a": "laplacian", "b": "poly"}, "shrinkage": 0.1}),
+    (mg.KernelCCA, {"kernel": {"a": "cosine", "b": "linear"}, "shrinkage": 1e-6}),
+    (mg.ContrastiveEmbedding, {"hidden": (), "init": "cca", "loss": "sigmoid"}),
+    (mg.ContrastiveEmbedding, {"loss": "ranking", "batch_size": 20}),
+    (mg.ContrastiveEmbedding, {"batch_size": 20, "dropout": 0.2, "early_stopping": True}),
+    (mg.Retriever, {"similarity": "correlation", "hubness": "csls", "answer": "medoid"}),
+    (mg.Retriever, {"answer": "vote", "through": "source"}),
+    (mg.ESZSLClassifier, {"kernel": "rbf"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes"), VARIANTS)
+def test_same_answers_of_variants(kind, changes, cupy):
+    X, y = data(layout=changes.get("modalities", LAYOUT))
+    if changes.get("modalities") is WIDE:
+        X = np.hstack([X, np.random.default_rng(1).normal(size=(60, 111))])
+        X[:, 9:][np.isnan(X[:, 4])] = np.nan
+    wanted = said(small(kind, **changes).fit(X, y), X)
+    on_gpu = cupy.asarray(X)
+    assert_alike(said(small(kind, **changes).fit(on_gpu, y), on_gpu), wanted, X.dtype, ndarray)
+
+
+def test_kernels_of_counts(cupy):
+    X = abs(data()[0])
+    for kernel in ("chi2", "additive_chi2", "intersection", "sigmoid", "polynomial"):
+        model = mg.KernelCCA(kernel=kernel, modalities=LAYOUT, shrinkage=0.5)
+        wanted = model.fit(X).transform(X)
+        found = model.fit(cupy.asarray(X)).transform(cupy.asarray(X)).get()
+        # Of counts two columns may tie for what fixes the sign.
+        np.testing.assert_allclose(abs(found), abs(wanted), 1e-6, 1e-6)
+
+
+def test_what_only_some_estimators_answer(cupy):
+    X, _ = data()
+    on_gpu, pairs = cupy.asarray(X), []
+    for rows in (X, on_gpu):
+        cca = small(mg.CCA).fit(rows)
+        test = cca.permutation_test(rows, 20, random_state=0)
+        pcca = small(mg.ProbabilisticCCA).fit(rows)
+        given = pcca.conditional(rows, "a")
+        part = mg.CCA(modalities=LAYOUT).partial_fit(rows[:30]).partial_fit(rows[30:])
+        retriever = mg.Retriever(mg.CCA(modalities=LAYOUT)).fit(rows)
+        shown = rows[10:20]
+        near = retriever.retrieve(shown, "a", "b", 3)
+        moved = retriever.combine([("a", shown[:2, :4])], [("b", shown[:2, 4:])])
+        pairs.append(
+            [
+                *(cca.score(rows), test.p_values, test.statistics, part.weights_["b"]),
+                *(*given, *given.interval(0.8), pcca.means_["a"], pcca.loadings_["b"]),
+                *(pcca.noise_covariances_["a"], near.indices, near.similarities, moved),
+                *(retriever.score(rows), retriever.nearest(moved, "b", 2).indices),
+            ]
+        )
+    for wanted, found in zip(*pairs, strict=True):
+        found = found.get() if isinstance(found, ndarray) else found
+        np.testing.assert_allclose(found, wanted, 1e-8, 1e-8)
+
+
+LOOPS = [
+    (mg.ProbabilisticCCA, {"noise": "diagonal", "tol": 0.0}),
+    (mg.SparseCCA, {"tol": 0.0, "penalty": 0.8}),
+    (mg.ContrastiveEmbedding, {"batch_size": 30}),
+    (mg.RBM, {"batch_size": 30}),
+    (mg.MultimodalDBM, {"batch_size": 30, "pretrain_iter": 0}),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes"), LOOPS)
+def test_no_round_trip_inside_a_training_loop(kind, changes, cupy):
+    X = cupy.asarray(data()[0])
+    costs = []
+    for max_iter in (4, 8):
+        model = small(kind, max_iter=max_iter, device="cuda", **changes)
+        with counted() as copies:
+            model.fit(X)
+        costs.append(copies)
+    steps = 4
+    # A few numbers an iteration decide whether to go on and are recorded; no array comes back.
+    back = (costs[1].numbers_to_host - costs[0].numbers_to_host) / steps
+    assert back <= 100
+    # A batch's row numbers, and of what streams its rows, go there; nothing else does.
+    there = (costs[1].numbers_to_device - costs[0].numbers_to_device) / steps
+    assert there <= (4 * 60 * 9 if model._streams else 8 * 60)
+
+
+def test_no_names_but_those_of_cupy():
+    """What the code calls as ``xp.name(...)`` is in CuPy, with the parameters that it is given."""
+    unknown = []
+    for path in sorted(Path(mg.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = _dotted(node.func) if isinstance(node, ast.Call) else None
+            if name is None or name[0] != "xp" or name[-1] in ("reduce", "accumulate", "at"):
+                continue
+            known = recorded()[".".join(["cupy", *name[1:-1]])].get(name[-1])
+            given = {keyword.arg for keyword in node.keywords}
+            if known == "ufunc":
+                known = ["out", "dtype", "casting"]
+            if known is None or (isinstance(known, list) and not _takes(known, given)):
+                unknown.append(f"{path.name}:{node.lineno} {'.'.join(name)} {sorted(given)}")
+    assert not unknown
+
+
+def _dotted(node):
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return [node.id, *reversed(parts)] if isinstance(node, ast.Name) and parts else None
+
+
+def _takes(parameters, given):
+    return given <= set(parameters) or any(p.startswith("**") for p in parameters)
+
+
+def test_the_record_is_that_of_the_installed_cupy():
+    spec = importlib.util.find_spec("cupy")
+    if spec is None:
+        pytest.skip("CuPy is not installed")
+    import cupy
+
+    found = names_of(cupy, Path(spec.origin).parents[1])
+    for module in (*MODULES, "ndarray"):
+        assert found[module] == recorded()[module]
+
+
+def test_too_little_memory_is_said_in_words(cupy):
+    X, _ = data()
+    cupy.cuda.runtime.memGetInfo = lambda: (X.nbytes // 2, X.nbytes)
+    with pytest.raises(MemoryError, match=r"room for 30 of its rows.*batch_size.*device='cpu'"):
+        small(mg.CCA, device="cuda").fit(X)
+
+
+def test_memory_that_ends_in_a_training_loop_is_said_in_words(cupy, monkeypatch):
+    def full(*args, **kwargs):
+        raise MemoryError("Out of memory allocating 8 bytes")
+
+    monkeypatch.setattr("mmgraph.engine.network._step", full)
+    with pytest.raises(MemoryError, match="allocating 8 bytes; lower batch_size"):
+        small(mg.ContrastiveEmbedding, device="cuda").fit(data()[0])
+
+
+def test_models_do_not_change_places_by_themselves(cupy):
+    X, _ = data()
+    model = small(mg.CCA).fit(X)
+    with pytest.raises(TypeError, match=r"is on the CPU: move it with mmgraph.to_device"):
+        model.transform(cupy.asarray(X))
+    with pytest.raises(TypeError, match="computes on the CPU only"):
+        mg.to_device(mg.HMMClassifier(), "cuda")
+    assert isinstance(small(mg.CCA, device="cpu").fit(X).transform(cupy.asarray(X)), ndarray)
+    on_gpu = mg.to_device(model, "cuda")
+    assert isinstance(on_gpu.weights_["a"], ndarray)
+    assert isinstance(model.weights_["a"], np.ndarray)
+    back = mg.to_device(on_gpu, "cpu")
+    np.testing.assert_array_equal(back.transform(X), model.transform(X))
+
+
+def test_sparse_rows_are_refused_on_the_gpu_in_words(cupy):
+    X = np.abs(np.nan_to_num(data()[0]))
+    with pytest.raises(TypeError, match=r"dense rows only: pass X.toarray\(\)"):
+        small(mg.CCA, device="cuda").fit(sp.csr_array(X))
+
+
+def test_rows_of_bad_shape_or_value_are_refused(cupy):
+    X = cupy.asarray(data()[0])
+    model = small(mg.CCA).fit(X)
+    for bad, message in (
+        (X[0], "Expected 2D array"),
+        (X[:0], "minimum of 1 is required"),
+        (X[:, :5], "expecting 9 features"),
+        (cupy.full((2, 9), np.inf), "contains infinity"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.transform(bad)
+
+
+def test_the_stand_in_is_strict(cupy):
+    x, rows = cupy.asarray([1.0, 2.0]), np.array([0])
+    for wrong in (
+        lambda: np.asarray(x),
+        lambda: np.sqrt(x),
+        lambda: np.sum(x),
+        lambda: x + np.ones(2),
+        lambda: np.ones(2) * x,
+        lambda: x[rows],
+        lambda: cupy.concatenate([x, np.ones(2)]),
+        lambda: cupy.sum([1.0, 2.0]),
+        lambda: cupy.divide(x, x, where=x > 0),
+        lambda: x.max(initial=0.0),
+        lambda: cupy.linalg.pinv(x[None], hermitian=True),
+    ):
+        with pytest.raises(TypeError):
+            wrong()
+    assert not hasattr(cupy, "block")
+    with counted() as copies:
+        float(x[0]), x.get(), cupy.asarray(rows), cupy.asarray(x)
+    assert (copies.to_host, copies.to_device) == (2, 1)

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 
 _DEVICES = ("auto", "cpu", "cuda")
+NO_GPU = "Install or update NVIDIA's driver (nvidia-smi must list the GPU), or set device='cpu'."
 
 
 def namespace(*arrays):
@@ -85,6 +86,8 @@ def to_device(array, device):
         return sparse.csr_matrix(array.tocsr())
     import cupy
 
+    array = np.asarray(array)
+    _require_room(cupy, array)
     return cupy.asarray(array)
 
 
@@ -149,9 +152,22 @@ def _require_gpu():
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise RuntimeError(f"device='cuda' found no usable GPU: {error}") from error
+        raise RuntimeError(f"device='cuda' found no usable GPU: {error}. {NO_GPU}") from error
     if count == 0:
-        raise RuntimeError("device='cuda' found no usable GPU: CuPy counts 0 devices.")
+        raise RuntimeError(f"device='cuda' found no usable GPU: CuPy counts 0 devices. {NO_GPU}")
+
+
+def _require_room(cupy, array):
+    """Raise a MemoryError where the array does not fit into what the GPU has left."""
+    free, _ = cupy.cuda.runtime.memGetInfo()
+    free += cupy.get_default_memory_pool().free_bytes()
+    if array.nbytes > free:
+        rows = free * len(array) // array.nbytes
+        raise MemoryError(
+            f"an array of shape {array.shape} takes {array.nbytes / 1e9:.3g} GB, but the GPU has "
+            f"{free / 1e9:.3g} GB left, room for {rows} of its rows: give fewer rows at a time "
+            "(partial_fit, or a smaller batch_size), or fit with device='cpu'."
+        )
 
 
 def _is_cupy(array):

@@ -486,13 +486,11 @@ def _rate_caps(model, data, rows):
         t = t[present[layer]].astype(np.float64)
         t = t - t.mean(axis=0)
         v = xp.ones(t.shape[1]) / np.sqrt(t.shape[1])
-        eigenvalue = 0.0
         for _ in range(CAP_ITERATIONS):
             v = t.T @ (t @ v) / len(t)
-            eigenvalue = float(xp.sqrt((v * v).sum()))
-            if not eigenvalue > 0:
-                break
-            v = v / eigenvalue
+            eigenvalue = xp.sqrt((v * v).sum())
+            v = v / xp.where(eigenvalue > 0, eigenvalue, 1.0)
+        eigenvalue = float(eigenvalue)
         if eigenvalue > 0:
             caps[layer] = CAP / eigenvalue
     return caps

@@ -220,7 +220,7 @@ def _vote(values, weights):
     xp = namespace(values)
     votes = xp.zeros_like(weights)
     for j in range(values.shape[1]):
-        votes += weights[:, [j]] * (values == values[:, [j]]).all(axis=2)
+        votes += weights[:, j : j + 1] * (values == values[:, j : j + 1]).all(axis=2)
     return values[xp.arange(len(values)), votes.argmax(axis=1)]
 
 
