@@ -114,7 +114,7 @@ def test_lp_reaches_the_optimum(p):
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_alignf_is_the_best_aligned(n_classes):
     bank, task = problem(n_classes=n_classes)
-    found = combination.alignf(bank, task).weights
+    found = combination.alignf(bank, task, penalty=0.0).weights
     middle = np.eye(bank.n_rows) - 1 / bank.n_rows
     targets = middle @ task.targets
 
@@ -131,6 +131,9 @@ def test_alignf_is_the_best_aligned(n_classes):
     single = combination.align(bank, task).weights
     parts = [alignment(v) for v in np.eye(bank.n_kernels)]
     np.testing.assert_allclose(single / single.sum(), np.array(parts) / np.sum(parts))
+    far = combination.alignf(bank, task, penalty=1e9).weights
+    norms = [np.linalg.norm(middle @ gram @ middle) for gram in bank.grams]
+    np.testing.assert_allclose(far, np.array(parts) / norms / np.sum(np.divide(parts, norms)))
 
 
 def test_duplicates_share_a_weight():

@@ -2,8 +2,12 @@
 
 A bank knows its rows and how each kernel is computed, centred and scaled. Whatever is asked of it,
 it computes the Gram matrices anew, a tile of rows of all of them at a time, so its memory does not
-grow with the number of kernels. Kernels of one distance share it within a tile. Where all Gram
-matrices fit into the cache they are kept.
+grow with the number of kernels. Where all Gram matrices fit into the cache they are kept.
+
+Within a tile, kernels of one distance share it, and the exponential of twice another's exponent is
+the square of the other's. Of a symmetric matrix the lower triangle alone is computed, and what
+:func:`build` needs for centring, scaling and alignments comes from one pass over the kernels as
+they are: see :class:`_Survey`.
 
 Rows may miss modalities: a kernel is centred over the rows that show its modality, and is zero
 elsewhere, which stands for the mean in feature space and leaves every Gram matrix positive
@@ -17,12 +21,12 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from .kernels import RADIAL, Centring, Kernel, centre, diagonal, distances, gram
+from .kernels import RADIAL, Centring, Kernel, diagonal, distances, gram
 
 __all__ = ["NORMALISATIONS", "Bank", "KernelMap", "build", "inverse"]
 
 NORMALISATIONS = ("none", "cosine", "trace", "variance")
-TILE_BYTES = 1 << 23  # of the tile of all Gram matrices
+TILE_BYTES = 1 << 22  # of the tile of all Gram matrices
 
 
 class KernelMap(NamedTuple):
@@ -32,10 +36,8 @@ class KernelMap(NamedTuple):
     ----------
     modality : str
     kernel : Kernel
-    cosine : bool
-        Whether rows are scaled to unit length in feature space.
     norms : ndarray of shape (n_rows,) or None
-        Lengths of the training rows, if so.
+        Lengths of the training rows, if rows are scaled to unit length in feature space.
     centring : Centring or None
         Mean of the training rows that show the modality.
     scale : float
@@ -46,7 +48,6 @@ class KernelMap(NamedTuple):
 
     modality: str
     kernel: Kernel
-    cosine: bool = False
     norms: np.ndarray | None = None
     centring: Centring | None = None
     scale: float = 1.0
@@ -63,6 +64,8 @@ class Bank:
         The training rows; zero where a modality is absent.
     present : dict of str to ndarray of bool, shape (n_rows,)
         Whether a row shows the modality.
+    row_weights : ndarray of shape (n_rows,)
+        How much a row counts in means and alignments.
     maps : tuple of KernelMap
         The kernels, those of one modality next to each other.
     cache : ndarray of shape (n_kernels, n_rows, n_rows), optional
@@ -71,6 +74,7 @@ class Bank:
 
     blocks: dict
     present: dict
+    row_weights: np.ndarray
     maps: tuple
     cache: np.ndarray | None = field(default=None, repr=False)
 
@@ -82,7 +86,7 @@ class Bank:
     @property
     def n_rows(self):
         """Number of training rows."""
-        return len(next(iter(self.present.values())))
+        return len(self.row_weights)
 
     def without_cache(self):
         """The bank as it is stored."""
@@ -93,12 +97,13 @@ class Bank:
         blocks = {name: block[rows] for name, block in self.blocks.items()}
         present = {name: shown[rows] for name, shown in self.present.items()}
         first = self.maps[0]
-        found = build(
+        found, _ = build(
             blocks,
             present,
             [(map_.modality, map_.kernel) for map_ in self.maps],
+            self.row_weights[rows],
             center=first.centring is not None,
-            normalize="cosine" if first.cosine else "none",
+            normalize="none" if first.norms is None else "cosine",
         )
         pairs = zip(found.maps, self.maps, strict=True)
         maps = (new._replace(scale=old.scale, trace=new.trace * old.scale) for new, old in pairs)
@@ -108,9 +113,14 @@ class Bank:
 
     def combine(self, weights):
         """Sum of the weighted Gram matrices, of shape (n_rows, n_rows)."""
-        if self.cache is None:
-            return self.between(self.blocks, self.present, weights)
-        return np.tensordot(weights, self.cache, 1)
+        if self.cache is not None:
+            return np.tensordot(weights, self.cache, 1)
+        out = self._combined(self.blocks, self.present, weights, symmetric=True)
+        for rows in _pieces(self.n_rows, 1, self.n_rows):
+            out[: rows.start, rows] = out[rows, : rows.start].T
+            corner = out[rows, rows]
+            corner[:] = np.tril(corner) + np.tril(corner, -1).T
+        return out
 
     def forms(self, V):
         """Forms v' K v of each kernel and column of V (n_rows, c), of shape (n_kernels, c)."""
@@ -140,24 +150,14 @@ class Bank:
     def alignments(self, V):
         """Of the centred Gram matrices: their forms (n_kernels,), and inner products of all pairs.
 
-        V (n_rows, c) has columns of mean zero; its forms are summed.
+        V (n_rows, c) has columns of mean zero; its forms are summed. Both count each row by its
+        weight, and a kernel is centred over the rows that show its modality.
         """
-        n, level, forms = self.n_rows, None, 0.0
-        centred = all(map_.centring is not None for map_ in self.maps)
-        products, sums = 0.0, []
-        for rows, tile in self._tiles():
-            forms = forms + np.einsum("tc,mtc->m", V[rows], tile @ V)
-            if level is None:  # any constant leaves the centred matrices as they are
-                level = tile.mean(axis=(1, 2), keepdims=True)
-            if not centred:
-                tile = tile - level
-            flat = tile.reshape(self.n_kernels, -1)
-            products = products + flat @ flat.T
-            sums.append(tile.sum(axis=2))
-        sums = np.concatenate(sums, axis=1)
-        totals = sums.sum(axis=1)
-        products -= 2 / n * sums @ sums.T - np.outer(totals, totals) / n**2
-        return forms, products
+        survey = _Survey(self.present, self.row_weights, [m.modality for m in self.maps], V)
+        survey.learn(self._raw(self.blocks, self.maps, symmetric=True))
+        scale = np.array([map_.scale for map_ in self.maps])
+        forms, moments = survey.alignments()
+        return scale * forms, scale[:, None] * moments * scale
 
     # New rows -------------------------------------------------------------------------------------
 
@@ -174,14 +174,7 @@ class Bank:
         -------
         ndarray of shape (n_new_rows, n_rows)
         """
-        weights = np.asarray(weights)
-        used = [m for m, weight in zip(self.maps, weights, strict=True) if weight != 0]
-        n = len(next(iter(present.values())))
-        out = np.zeros((n, self.n_rows))
-        if used:
-            for rows, tile in self._computed(blocks, present, used):
-                out[rows] = np.tensordot(weights[weights != 0], tile, 1)
-        return out
+        return self._combined(blocks, present, weights)
 
     def coverage(self, present, weights):
         """Share of the weights whose modality a row shows, of shape (n_new_rows,)."""
@@ -191,94 +184,267 @@ class Bank:
 
     # How ------------------------------------------------------------------------------------------
 
+    def _combined(self, blocks, present, weights, *, symmetric=False):
+        """Weighted sum for rows; if they are the training rows, the lower triangle is enough."""
+        out = np.zeros((_length(blocks), self.n_rows))
+        used = [m._replace(scale=w * m.scale) for m, w in zip(self.maps, weights, strict=True) if w]
+        for modality, group in groupby(used, key=lambda map_: map_.modality):
+            group = list(group)
+            scales = np.array([map_.scale for map_ in group])
+            centring = _merged(group, scales)
+            place = _Place(self.present[modality], self.row_weights, centring)
+            for rows, tile in self._raw(blocks, group, symmetric=symmetric):
+                K = np.tensordot(scales, tile, 1)
+                known = centring.columns[rows] if symmetric and centring else None
+                place(K, present[modality][rows], known)
+                out[rows, : K.shape[1]] += K
+        return out
+
     def _tiles(self):
         """Tiles of rows of all Gram matrices: the rows, (n_kernels, n_tile_rows, n_rows)."""
-        if self.cache is None:
-            yield from self._computed(self.blocks, self.present, self.maps)
+        if self.cache is not None:
+            for rows in _pieces(self.n_rows, len(self.maps), self.n_rows):
+                yield rows, self.cache[:, rows]
             return
-        for rows in _pieces(self.n_rows, len(self.maps), self.n_rows):
-            yield rows, self.cache[:, rows]
+        places = [_Place(self.present[m.modality], self.row_weights, m.centring) for m in self.maps]
+        for rows, tile in self._raw(self.blocks, self.maps):
+            for map_, place, K in zip(self.maps, places, tile, strict=True):
+                place(K, self.present[map_.modality][rows])
+                if map_.scale != 1:
+                    K *= map_.scale
+            yield rows, tile
 
-    def _computed(self, blocks, present, maps):
-        """Tiles of rows of some kernels between rows and the training rows."""
-        groups = [(m, list(group)) for m, group in groupby(maps, key=lambda map_: map_.modality)]
-        unseen = {m: np.flatnonzero(~self.present[m]) for m, _ in groups}
-        sides = {
-            m: _Sides(blocks[m], self.blocks[m], [map_.kernel for map_ in group])
-            for m, group in groups
-        }
-        for rows in _pieces(len(next(iter(present.values()))), len(maps), self.n_rows):
-            out, place = np.empty((len(maps), rows.stop - rows.start, self.n_rows)), 0
-            for modality, group in groups:
-                absent, shared = np.flatnonzero(~present[modality][rows]), {}
-                for map_ in group:
-                    K = sides[modality].evaluate(map_.kernel, rows, shared, out[place])
-                    _place(map_, K, blocks[modality][rows], unseen[modality])
-                    K[absent] = 0.0
-                    place += 1
-            yield rows, out
+    def _raw(self, blocks, maps, *, symmetric=False):
+        """Tiles of kernels between rows and the training rows, not centred, not scaled.
+
+        If symmetric, a tile ends with the column of its last row. It is overwritten by the next.
+        """
+        starts, sides = {}, {}
+        for place, map_ in enumerate(maps):
+            starts.setdefault(map_.modality, place)
+        for modality in starts:
+            own = [map_ for map_ in maps if map_.modality == modality]
+            sides[modality] = _Sides(blocks[modality], self.blocks[modality], own)
+        buffer = np.empty(0)
+        for rows in _pieces(_length(blocks), len(maps), self.n_rows):
+            shape = len(maps), rows.stop - rows.start, rows.stop if symmetric else self.n_rows
+            if buffer.size < np.prod(shape):
+                buffer = np.empty(len(maps) * shape[1] * self.n_rows)
+            tile = buffer[: np.prod(shape)].reshape(shape)
+            for modality, start in starts.items():
+                sides[modality].fill(rows, tile[start:])
+            yield rows, tile
 
 
 class _Sides:
-    """The rows of two arrays, ready for the distances between tiles of the one and the other."""
+    """Kernels of a modality between the rows of two arrays, of which a tile at a time is wanted."""
 
-    def __init__(self, A, B, kernels):
-        self.A, self.B, self.same = A, B, A is B
-        keys = {(k.name, k.unit) for k in kernels if k.name == "rbf"}
-        self.scaled = {key: self._scale(key[1]) for key in keys}
+    def __init__(self, A, B, maps):
+        self.A, self.B, self.maps = A, B, maps
+        self.steps = _steps([map_.kernel for map_ in maps])
+        keys = {(k.name, k.unit) for k in (map_.kernel for map_ in maps) if k.name == "rbf"}
+        self.factors = {key: _factors(A / key[1], B / key[1]) for key in keys}
 
-    def _scale(self, unit):
-        B = _Side(self.B / unit)
-        return (B if self.same else _Side(self.A / unit)), B
+    def fill(self, rows, out):
+        """Put the kernels of some rows of A with the first rows of B into out[0], out[1], ..."""
+        known, width = {}, out.shape[2]
+        for i, half in self.steps:
+            kernel = self.maps[i].kernel
+            if half is not None:
+                np.square(out[half], out=out[i])
+            elif kernel.name in RADIAL:
+                key = kernel.name, kernel.unit
+                if key not in known:
+                    known[key] = self._distances(key, rows, width)
+                np.multiply(known[key], -kernel.params["gamma"], out=out[i])
+                np.exp(out[i], out=out[i])
+            else:
+                out[i] = gram(kernel, self.A[rows], self.B[:width])
+        for map_, K in zip(self.maps, out, strict=False):
+            if map_.norms is not None:
+                K *= inverse(_lengths(map_.kernel, self.A[rows]))[:, None]
+                K *= inverse(map_.norms[:width])
 
-    def evaluate(self, kernel, rows, shared, out):
-        """A kernel between some rows of A and all of B; `shared` keeps distances."""
-        if kernel.name not in RADIAL:
-            out[:] = gram(kernel, self.A[rows], self.B)
-            return out
-        key = kernel.name, kernel.unit
-        if key not in shared:
-            shared[key] = self._distances(key, rows)
-        np.multiply(shared[key], -kernel.params["gamma"], out=out)
-        return np.exp(out, out=out)
-
-    def _distances(self, key, rows):
-        if key not in self.scaled:
+    def _distances(self, key, rows, width):
+        if key not in self.factors:
             name, unit = key
-            return distances(name, self.A[rows] / unit, self.B / unit)
-        A, B = self.scaled[key]
-        D = A.rows[rows] @ B.rows.T
+            return distances(name, self.A[rows] / unit, self.B[:width] / unit)
+        left, right = self.factors[key]
+        D = left[rows] @ right[:width].T
         D = D.toarray() if sp.issparse(D) else D
-        D *= -2
-        D += A.squares[rows, None]
-        D += B.squares
         return np.maximum(D, 0, out=D)
 
 
-class _Side:
-    """Rows and their squared lengths."""
-
-    def __init__(self, rows):
-        self.rows = rows
-        squares = rows.multiply(rows) if sp.issparse(rows) else rows * rows
-        self.squares = np.ravel(squares.sum(axis=1))
-
-
-def _place(map_, K, A, unseen):
-    """Bring the kernel of rows A with the training rows into its place in feature space."""
-    if map_.cosine:
-        K *= inverse(np.sqrt(np.maximum(diagonal(map_.kernel, A), 0)))[:, None]
-        K *= inverse(map_.norms)
-    if map_.centring is not None:
-        K[:, unseen] = 0.0
-        K -= K.sum(axis=1, keepdims=True) / max(1, K.shape[1] - len(unseen))
-        K -= map_.centring.columns - map_.centring.total
-    if map_.scale != 1:
-        K *= map_.scale
-    K[:, unseen] = 0.0
+def _factors(A, B):
+    """Two arrays whose product holds the squared distances between rows of A and of B."""
+    stack = sp.csr_array if sp.issparse(A) else np.asarray
+    join = (lambda parts: sp.hstack(parts, "csr")) if sp.issparse(A) else np.hstack
+    squares = [
+        np.reshape((X.multiply(X) if sp.issparse(X) else X * X).sum(axis=1), (-1, 1))
+        for X in (A, B)
+    ]
+    ones = [np.ones((X.shape[0], 1)) for X in (A, B)]
+    left = join([A, stack(squares[0]), stack(ones[0])])
+    return left, join([-2 * B, stack(ones[1]), stack(squares[1])])
 
 
-def build(blocks, present, kernels, *, center=True, normalize="none", megabytes=0):
+def _steps(kernels):
+    """In which order to compute kernels, and for each which one is its square root, or None."""
+
+    def exponent(i):
+        return kernels[i].params["gamma"] if kernels[i].name in RADIAL else 0.0
+
+    steps, known = [], {}
+    for i in sorted(range(len(kernels)), key=exponent):
+        kind = kernels[i].name, kernels[i].unit
+        radial = kernels[i].name in RADIAL
+        steps.append((i, known.get((*kind, exponent(i) / 2)) if radial else None))
+        known[*kind, exponent(i)] = i
+    return steps
+
+
+def _lengths(kernel, rows):
+    """Lengths of rows in feature space."""
+    return np.sqrt(np.maximum(diagonal(kernel, rows), 0))
+
+
+class _Place:
+    """Brings kernels of a modality with the training rows to their place in feature space.
+
+    Parameters
+    ----------
+    present : ndarray of bool, shape (n_rows,)
+        Which training rows show the modality.
+    row_weights : ndarray of shape (n_rows,)
+    centring : Centring or None
+    """
+
+    def __init__(self, present, row_weights, centring):
+        self.unseen, self.centring = np.flatnonzero(~present), centring
+        shares = present * row_weights
+        self.shares = shares / max(shares.sum(), np.finfo(float).tiny)
+
+    def __call__(self, K, present, own=None):
+        """Change the kernel K of rows with the first training rows.
+
+        `present` says which of the rows show the modality; `own` is their mean with all training
+        rows, where it is known.
+        """
+        if self.centring is not None:
+            own = K @ self.shares if own is None else own
+            K -= (own - self.centring.total)[:, None]
+            K -= self.centring.columns[: K.shape[1]]
+        if len(self.unseen):
+            K[:, self.unseen[self.unseen < K.shape[1]]] = 0.0
+        if not present.all():
+            K[~present] = 0.0
+
+
+class _Survey:
+    r"""Means, traces and alignments of kernels that are neither centred nor scaled yet.
+
+    With weights w of the rows and S the rows that show a kernel's modality, its centred matrix is
+    :math:`K_{ij} - c_i - c_j + t` within S. Inner products and forms of centred matrices follow
+    from those of the raw ones and from their sums over the rows of each S, so one pass over the
+    kernels finds all. A constant level is taken off each kernel first, lest differences drown in
+    it.
+
+    Parameters
+    ----------
+    present : dict of str to ndarray of bool, shape (n_rows,)
+    row_weights : ndarray of shape (n_rows,)
+    modalities : list of str, of length n_kernels
+    V : ndarray of shape (n_rows, c), optional
+        Without, there are no alignments.
+    """
+
+    def __init__(self, present, row_weights, modalities, V=None):
+        names = list(dict.fromkeys(modalities))
+        table = np.array([present[name] for name in names])
+        self.shown, which = np.unique(table, axis=0, return_inverse=True)
+        which = dict(zip(names, np.ravel(which), strict=True))
+        self.which = np.array([which[name] for name in modalities])
+        self.w, self.aligned = row_weights, V is not None
+        self.wV = row_weights[:, None] * (np.zeros((len(row_weights), 0)) if V is None else V)
+
+    def learn(self, tiles):
+        """Look at tiles of the lower triangle of all kernels, which are changed."""
+        n, m, w = len(self.w), len(self.which), self.w
+        roots = None if (w == 1).all() else np.sqrt(w)
+        right = np.hstack([(self.shown * w).T, self.wV])
+        self.level, self.trace, self.products = None, np.zeros(m), np.zeros((m, m))
+        sums = np.zeros((m, n, right.shape[1]))
+        for rows, tile in tiles:
+            if self.level is None:
+                self.level = tile.mean(axis=(1, 2))
+            start, stop = rows.start, rows.stop
+            tile -= self.level[:, None, None]
+            self._hide(tile, rows)
+            sums[:, rows] += (tile.reshape(-1, stop) @ right[:stop]).reshape(m, -1, sums.shape[2])
+            sums[:, :start] += tile[:, :, :start].transpose(0, 2, 1) @ right[rows]
+            corner = tile[:, :, start:]
+            self.trace += np.diagonal(corner, axis1=1, axis2=2) @ w[rows]
+            if self.aligned:
+                if roots is not None:
+                    tile *= roots[rows, None] * roots[:stop]
+                flat, corner = tile.reshape(m, -1), corner.reshape(m, -1)
+                self.products += 2 * (flat @ flat.T) - corner @ corner.T
+        self.sums, self.forms = np.split(sums, [len(self.shown)], axis=2)
+        self.total = self.shown @ w
+        own = np.take_along_axis(self.sums, self.which[:, None, None], axis=2)[:, :, 0]
+        size = np.maximum(self.total[self.which], np.finfo(float).tiny)
+        self.columns = own * self.shown[self.which] / size[:, None]
+        self.means = self.columns @ w / size
+        self.trace += self.level * self.total[self.which]
+
+    def _hide(self, tile, rows):
+        """Zeros where a row lacks the modality of a kernel."""
+        for pattern, shown in enumerate(self.shown):
+            if shown[: rows.stop].all():
+                continue
+            own = np.flatnonzero(self.which == pattern)
+            tile[np.ix_(own, np.flatnonzero(~shown[rows]))] = 0.0
+            tile[np.ix_(own, range(tile.shape[1]), np.flatnonzero(~shown[: rows.stop]))] = 0.0
+
+    def centring(self, i):
+        """Mean of the rows that show a kernel's modality."""
+        columns = self.columns[i] + self.level[i] * self.shown[self.which[i]]
+        return Centring(
+            columns, float(self.means[i] + self.level[i] * self.shown[self.which[i]].any())
+        )
+
+    def alignments(self):
+        """Forms of the targets, and inner products of all pairs, of the centred kernels."""
+        which, t, wc = self.which, self.means, self.w * self.columns
+        sums = np.einsum("mnu,un->mu", self.sums, self.shown * self.w)[:, which]
+        cross = np.empty_like(self.products)
+        for pattern in range(len(self.shown)):
+            own = np.flatnonzero(which == pattern)
+            cross[:, own] = self.sums[:, :, pattern] @ wc[own].T
+        half = sums * t - 2 * cross
+        both = (self.shown @ (self.w * self.shown).T)[np.ix_(which, which)]
+        means = (wc @ self.shown.T)[:, which]
+        centre = 2 * both * (wc @ self.columns.T) + 2 * means * means.T
+        moved = both * means * t
+        centre += np.outer(t, t) * both**2 - 2 * (moved + moved.T)
+        shares = (self.shown @ self.wV)[which]
+        forms = np.einsum("nc,mnc->m", self.wV, self.forms)
+        forms += t * np.square(shares).sum(axis=1)
+        forms -= 2 * np.sum(self.columns @ self.wV * shares, axis=1)
+        return forms, self.products + half + half.T + centre
+
+
+def build(
+    blocks,
+    present,
+    kernels,
+    row_weights=None,
+    *,
+    targets=None,
+    center=True,
+    normalize="none",
+    megabytes=0,
+):
     """A bank of kernels over training rows.
 
     Parameters
@@ -288,6 +454,10 @@ def build(blocks, present, kernels, *, center=True, normalize="none", megabytes=
     present : dict of str to ndarray of bool, shape (n_rows,)
     kernels : list of (str, Kernel)
         Modality and kernel, those of one modality next to each other.
+    row_weights : ndarray of shape (n_rows,), optional
+        How much a row counts in means and alignments: above 0.
+    targets : ndarray of shape (n_rows, c), optional
+        Columns of mean zero, to find the alignments by the way.
     center : bool
         Whether the mean of the training rows is the origin of feature space.
     normalize : {"none", "cosine", "trace", "variance"}
@@ -299,53 +469,54 @@ def build(blocks, present, kernels, *, center=True, normalize="none", megabytes=
 
     Returns
     -------
-    Bank
+    bank : Bank
+    alignments : (ndarray, ndarray) or None
+        What ``bank.alignments(targets)`` says.
     """
     n = len(next(iter(present.values())))
-    fits = 8e-6 * len(kernels) * n**2 <= megabytes
-    cache = np.zeros((len(kernels), n, n)) if fits else None
-    maps = []
-    for modality, group in groupby(kernels, key=lambda pair: pair[0]):
-        rows = np.flatnonzero(present[modality])
-        A, shared, kernels_ = blocks[modality][rows], {}, [kernel for _, kernel in group]
-        if not len(rows):
-            nowhere = Centring(np.zeros(n), 0.0) if center else None
-            norms = np.zeros(n) if normalize == "cosine" else None
-            absent = KernelMap(modality, None, norms is not None, norms, nowhere, trace=0.0)
-            maps += [absent._replace(kernel=kernel) for kernel in kernels_]
-            continue
-        sides, every = _Sides(A, A, kernels_), slice(0, len(rows))
-        for kernel in kernels_:
-            K = sides.evaluate(kernel, every, shared, np.empty((len(rows), len(rows))))
-            map_ = KernelMap(modality, kernel)
-            if normalize == "cosine":
-                norms = np.sqrt(np.maximum(K.diagonal(), 0))
-                K *= inverse(norms)[:, None] * inverse(norms)
-                map_ = map_._replace(cosine=True, norms=_spread(norms, rows, n))
-            size = raw = np.trace(K)
-            found = centre(K) if center else Centring(K.mean(axis=0), float(K.mean()))
-            if center:
-                map_ = map_._replace(
-                    centring=found._replace(columns=_spread(found.columns, rows, n))
-                )
-            if center or normalize == "variance":
-                size = raw - len(rows) * found.total
-            if normalize in ("trace", "variance") and size > 1e-12 * abs(raw):
-                map_ = map_._replace(scale=float(len(rows) / size))
-            kept = raw - len(rows) * found.total if center else raw
-            map_ = map_._replace(trace=float(kept / len(rows)) * map_.scale)
-            if fits:
-                held = cache[len(maps)]
-                held[np.ix_(rows, rows) if len(rows) < n else ...] = K * map_.scale
-            maps.append(map_)
-    return Bank(blocks, present, tuple(maps), cache)
+    w = np.ones(n) if row_weights is None else row_weights
+    maps = [KernelMap(modality, kernel) for modality, kernel in kernels]
+    if normalize == "cosine":
+        maps = [
+            m._replace(norms=_lengths(m.kernel, blocks[m.modality]) * present[m.modality])
+            for m in maps
+        ]
+    raw = Bank(blocks, present, w, tuple(maps))
+    survey = _Survey(present, w, [m.modality for m in maps], targets)
+    survey.learn(raw._raw(blocks, maps, symmetric=True))
+    for i, map_ in enumerate(maps):
+        total, centring = float(w @ present[map_.modality]), survey.centring(i)
+        whole, spread = survey.trace[i], survey.trace[i] - total * centring.total
+        kept, scale = spread if center else whole, 1.0
+        size = spread if normalize == "variance" else kept
+        if normalize in ("trace", "variance") and size > 1e-12 * abs(whole):
+            scale = float(total / size)
+        trace = float(kept / total) * scale if total else 0.0
+        maps[i] = map_._replace(centring=centring if center else None, scale=scale, trace=trace)
+    bank, alignments = replace(raw, maps=tuple(maps)), None
+    if targets is not None:
+        scale = np.array([map_.scale for map_ in maps])
+        forms, moments = survey.alignments()
+        alignments = scale * forms, scale[:, None] * moments * scale
+    if 8e-6 * len(kernels) * n**2 <= megabytes:
+        cache = np.empty((len(kernels), n, n))
+        for rows, tile in bank._tiles():
+            cache[:, rows] = tile
+        bank = replace(bank, cache=cache)
+    return bank, alignments
 
 
-def _spread(values, rows, n):
-    """Values of some rows among all; zero elsewhere."""
-    out = np.zeros(n)
-    out[rows] = values
-    return out
+def _merged(maps, scales):
+    """Centring of a weighted sum of kernels of one modality."""
+    if maps[0].centring is None:
+        return None
+    columns = sum(scale * m.centring.columns for m, scale in zip(maps, scales, strict=True))
+    total = sum(scale * m.centring.total for m, scale in zip(maps, scales, strict=True))
+    return Centring(columns, total)
+
+
+def _length(blocks):
+    return next(iter(blocks.values())).shape[0]
 
 
 def _pieces(n_rows, n_kernels, width):

@@ -55,6 +55,11 @@ class Problem(NamedTuple):
     epsilon: float | None = None
     alignments: tuple | None = None
 
+    @property
+    def row_weights(self):
+        """The weights as an array."""
+        return np.ones(len(self.targets)) if self.sample_weight is None else self.sample_weight
+
     def take(self, rows):
         """The problem of some of the rows."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
@@ -168,12 +173,22 @@ def single(bank, problem):
     )
 
 
-def alignf(bank, problem):
+def alignf(bank, problem, *, penalty=0.1):
     """Weights of the combination whose centred alignment with the targets is the largest.
 
-    Minimises v'Mv - 2 v'a over v >= 0, where M holds the inner products of the centred Gram
-    matrices and a those with the targets (Cortes, Mohri & Rostamizadeh 2012, proposition 9).
+    Minimises v'Mv - 2 v'a + r v'v over v >= 0, where M holds the inner products of the centred Gram
+    matrices, scaled to unit length, and a those with the targets. Without the ridge r that is
+    proposition 9 of Cortes, Mohri & Rostamizadeh (2012); as r grows, weights tend to those of
+    :func:`align`.
+
+    Parameters
+    ----------
+    penalty : float
+        The ridge, relative to the trace of M, which is the number of kernels. At 0 many kernels and
+        few rows overfit.
     """
+    if not penalty >= 0:
+        raise ValueError(f"penalty={penalty}: it must be at least 0.")
     alignments, moments = _alignments(bank, problem)
     scale = np.sqrt(np.maximum(np.diag(moments), 0))
     inverse = _ratio(1.0, scale)
@@ -181,8 +196,9 @@ def alignf(bank, problem):
     aligned = alignments * inverse
     if not (aligned > 0).any():
         return mean(bank, problem)
-    # Duplicates make the moments singular: a small ridge shares the weight among them.
-    root = cholesky(unit + 1e-8 * np.eye(len(unit)), lower=True)
+    # Duplicates make the moments singular: even a small ridge shares the weight among them.
+    ridge = np.maximum(penalty * np.trace(unit), 1e-8)
+    root = cholesky(unit + ridge * np.eye(len(unit)), lower=True)
     found, _ = nnls(root.T, solve_triangular(root, aligned, lower=True))
     return Combination(_simplex(found * inverse), {})
 
@@ -414,8 +430,9 @@ def _alignments(bank, problem):
     """Inner products of the centred Gram matrices with the targets', and with each other."""
     if problem.alignments is not None:
         return problem.alignments
-    targets = problem.targets - problem.targets.mean(axis=0)
-    return bank.alignments(targets)
+    return bank.alignments(
+        problem.targets - np.average(problem.targets, axis=0, weights=problem.row_weights)
+    )
 
 
 def _simplex(weights):

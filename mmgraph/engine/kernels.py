@@ -135,11 +135,12 @@ def distances(name, A, B=None):
     return pairwise.manhattan(A, B) if name == "laplacian" else -pairwise.additive_chi2(A, B)
 
 
-def median_width(name, A):
-    """Median of what a radial kernel is a function of, between different rows.
+def median_width(name, A, weights=None):
+    """Median of what a radial kernel is a function of, between rows that are not the same.
 
-    Of more than 500 rows a random choice of 500 is looked at, the same at every call. Where more
-    than half of the distances are zero it is the median of the others, and 1 where all are.
+    Of more than 500 rows a random choice of 500 is looked at, the same at every call. It is 1 where
+    all rows are the same. With weights, of shape (n,), a pair counts as often as the product of its
+    rows' weights says.
     """
     if A.shape[0] > SAMPLE:
         rows = np.random.default_rng(0).choice(A.shape[0], SAMPLE, replace=False)
@@ -150,9 +151,25 @@ def median_width(name, A):
     if median == 0 and D.any():
         median = np.median(D[D > 0])
     return float(median) or 1.0
+        some = np.sort(np.random.default_rng(0).choice(A.shape[0], SAMPLE, replace=False))
+        A, weights = A[some], None if weights is None else weights[some]
+    D = distances(name, A)
+    pairs = np.triu_indices(len(D), 1)
+    D = D[pairs]
+    rounding = 1e-12 * D.max(initial=0)
+    different = rounding < D
+    if not different.any():
+        return 1.0
+    if weights is None:
+        return float(np.median(D[different]))
+    counts = (weights[pairs[0]] * weights[pairs[1]])[different]
+    order = np.argsort(D[different], kind="stable")
+    D, below = D[different][order], np.cumsum(counts[order])
+    middle = np.searchsorted(below, below[-1] * (0.5 + np.array([-1e-12, 1e-12])))
+    return float(D[middle].mean())
 
 
-def automatic(name, A, params):
+def automatic(name, A, params, weights=None):
     """A kernel whose ``gamma``, unless it is given, follows from the data.
 
     For radial kernels it is one over :func:`median_width`, so that the kernel of two rows at the
@@ -165,6 +182,8 @@ def automatic(name, A, params):
     A : array or CSR array of shape (n, n_columns)
         Training rows.
     params : dict of str to object
+    weights : ndarray of shape (n,), optional
+        Of the rows, in these medians and means.
 
     Returns
     -------
@@ -181,10 +200,10 @@ def automatic(name, A, params):
     if adapts:
         A = in_unit(kernel, A)
         if name in RADIAL:
-            params["gamma"] = 1 / median_width(name, A)
+            params["gamma"] = 1 / median_width(name, A, weights)
         else:
-            squares = A.multiply(A) if sp.issparse(A) else A * A
-            params["gamma"] = 1 / (float(squares.sum()) / A.shape[0] or 1.0)
+            squares = np.ravel((A.multiply(A) if sp.issparse(A) else A * A).sum(axis=1))
+            params["gamma"] = 1 / (float(np.average(squares, weights=weights)) or 1.0)
     return kernel
 
 

@@ -116,18 +116,19 @@ class KernelWeights(MultimodalEstimator):
 
     def _find_weights(self, views, problem):
         """Fit the weights of the kernels; returns the bank."""
-        kernels = self._kernels(views)
-        blocks = filled(views)
-        bank = build(
-            blocks,
+        kernels = self._kernels(views, problem.sample_weight)
+        weight = problem.row_weights
+        centred = problem.targets - np.average(problem.targets, axis=0, weights=weight)
+        bank, alignments = build(
+            filled(views),
             views.present,
             kernels,
+            weight,
+            targets=centred,
             center=self.center,
             normalize=self.normalize,
             megabytes=self.cache_size if self.solver in ITERATIVE else 0,
         )
-        centred = problem.targets - problem.targets.mean(axis=0)
-        alignments = bank.alignments(centred)
         problem = problem._replace(alignments=alignments)
         found = SOLVERS[self.solver](bank, problem, **(self.solver_params or {}))
         if not found.converged:
@@ -141,7 +142,7 @@ class KernelWeights(MultimodalEstimator):
         self.kernel_weights_, self.kernel_weights_std_ = found.weights, found.std
         self.history_, self.gap_ = found.history, float(found.gap)
         self.n_iter_ = max(1, _length(found))
-        self._describe(bank, *alignments, np.linalg.norm(centred.T @ centred))
+        self._describe(bank, *alignments, np.linalg.norm(centred.T @ (weight[:, None] * centred)))
         self.bank_ = bank.without_cache()
         return bank
 
@@ -165,7 +166,7 @@ class KernelWeights(MultimodalEstimator):
             "best": max(single),
         }
 
-    def _kernels(self, views):
+    def _kernels(self, views, weight):
         """Modality and kernel, in order, from the parameter `kernels`."""
         spec = self.kernels
         if isinstance(spec, Mapping):
@@ -179,9 +180,12 @@ class KernelWeights(MultimodalEstimator):
                 )
         found = []
         for name in self.layout_.names:
-            rows = views.blocks[name][views.present[name]]
+            shown = views.present[name]
+            rows = views.blocks[name][shown]
+            counts = None if weight is None else weight[shown]
             own = spec[name] if isinstance(spec, Mapping) else spec
-            found += [(name, kernel) for kernel in _as_kernels(own, rows, f"modality {name!r}")]
+            kernels = _as_kernels(own, rows, counts, f"modality {name!r}")
+            found += [(name, kernel) for kernel in kernels]
         return found
 
     def _gram(self, views):
@@ -204,10 +208,10 @@ def as_targets(codes, n_classes):
     return targets[:, 1:] if n_classes == 2 else targets
 
 
-def _as_kernels(spec, rows, label):
+def _as_kernels(spec, rows, weight, label):
     """Kernels of a modality from what the parameter says."""
     if isinstance(spec, str) and spec == "auto":
-        base = automatic("rbf", rows, {})
+        base = automatic("rbf", rows, {}, weight)
         gamma = base.params["gamma"]
         return [base._replace(params={"gamma": gamma * width}) for width in WIDTHS]
     if isinstance(spec, str | Mapping) or not isinstance(spec, Iterable):
@@ -215,18 +219,18 @@ def _as_kernels(spec, rows, label):
             f"kernels={spec!r} of {label}: give a list such as ['rbf', ('poly', {{'degree': 2}})], "
             "or 'auto'."
         )
-    kernels = [_as_kernel(one, rows, label) for one in spec]
+    kernels = [_as_kernel(one, rows, weight, label) for one in spec]
     if not kernels:
         raise ValueError(f"kernels of {label} is an empty list: give one kernel at least.")
     return kernels
 
 
-def _as_kernel(spec, rows, label):
+def _as_kernel(spec, rows, weight, label):
     name, params = spec if isinstance(spec, tuple) and len(spec) == 2 else (spec, {})
     if isinstance(name, np.ndarray):
         kernel = _ready(name, rows, label)
     elif isinstance(name, Callable) or (isinstance(name, str) and name in NAMES):
-        kernel = automatic(name, rows, params)
+        kernel = automatic(name, rows, params, weight)
     else:
         raise ValueError(
             f"{name!r} among the kernels of {label}: choose a name of {list(NAMES)}, a pair of "
