@@ -108,7 +108,7 @@ def _best_single(model, X, y):
     """Modality, kernel and columns of the kernel that is best aligned with the classes."""
     y = 2.0 * y - 1
     forms, moments = model.bank_.alignments((y - y.mean())[:, None])
-    place = int(np.argmax(forms / np.sqrt(np.maximum(np.diag(moments), 1e-300))))
+    place = int(np.argmax(forms[:, 0] / np.sqrt(np.maximum(np.diag(moments), 1e-300))))
     modality, kernel = model.kernels_[place]
     columns = model.layout_.columns[modality]
     return {modality: slice(None)}, [(kernel.name, dict(kernel.params))], columns

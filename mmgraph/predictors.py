@@ -11,15 +11,17 @@ from sklearn.preprocessing import StandardScaler
 
 from .targets import Classes, Numbers, check_labels, check_numbers
 
-__all__ = ["FusionClassifier", "FusionRegressor", "default_estimator", "shown"]
+__all__ = [
+    "FusionClassifier",
+    "FusionRegressor",
+    "PosteriorClassifier",
+    "default_estimator",
+    "shown",
+]
 
 
-class FusionClassifier(ClassifierMixin):
-    """What all fusing classifiers answer, in terms of ``_opinion(views)``: log-probabilities."""
-
-    _default = LogisticRegression(tol=1e-6, max_iter=2000)
-    _precise = MappingProxyType({"solver": "newton-cg", "tol": 1e-10})
-    _default_final = LogisticRegression(max_iter=2000)
+class PosteriorClassifier(ClassifierMixin):
+    """Classifiers in terms of ``_opinion(views)``: log-probabilities, up to a constant a row."""
 
     def predict(self, X):
         """The most probable class.
@@ -42,7 +44,7 @@ class FusionClassifier(ClassifierMixin):
         Parameters
         ----------
         X : array-like or CSR matrix of shape (n_rows, n_features)
-            NaN marks absent modalities. A row without any has the class frequencies of `fit`.
+            NaN marks absent modalities.
 
         Returns
         -------
@@ -51,6 +53,14 @@ class FusionClassifier(ClassifierMixin):
         """
         views = self._check(X)
         return softmax(self._opinion(views), axis=1).astype(views.dtype, copy=False)
+
+
+class FusionClassifier(PosteriorClassifier):
+    """What all fusing classifiers share; a row that shows nothing has the class frequencies."""
+
+    _default = LogisticRegression(tol=1e-6, max_iter=2000)
+    _precise = MappingProxyType({"solver": "newton-cg", "tol": 1e-10})
+    _default_final = LogisticRegression(max_iter=2000)
 
     def score(self, X, y, sample_weight=None):
         """Share of rows whose class is predicted rightly.

@@ -222,6 +222,13 @@ def folds(cv, y, present, *, classifier):
     return [tuple(map(np.asarray, split)) for split in splitter.split(np.zeros((n, 1)), y)]
 
 
+def among(splits, used):
+    """Splits in terms of the rows that a mask says are in use, where any are left to learn from."""
+    place = np.cumsum(used) - 1
+    parts = [[place[part[used[part]]] for part in split] for split in splits]
+    return [(train, test) for train, test in parts if len(train)]
+
+
 def fit_with_folds(estimators, views, y, weights, task, splits, n_jobs=None):
     """Fit each modality's estimator, and hear it about rows that it has not seen.
 

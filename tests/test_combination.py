@@ -38,7 +38,7 @@ class Stack:
         middle = np.eye(self.n_rows) - 1 / self.n_rows
         centred = middle @ self.grams @ middle
         moments = np.einsum("mij,oij->mo", centred, centred)
-        return np.einsum("ic,mij,jc->m", V, centred, V), moments
+        return np.einsum("ic,mij,jc->mc", V, centred, V), moments
 
 
 def problem(n=24, seed=0, n_classes=2, **settings):

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -102,7 +103,8 @@ def test_absent_modalities():
         assert model.score(alone, truth) > 0.85
     nothing = np.full((2, 4), np.nan)
     assert np.isfinite(model.predict_proba(nothing)).all()
-    K = model._balanced(model.bank_.combine(model.kernel_weights_), model.bank_.present)
+    w = model.kernel_weights_
+    K = model._balanced(model.bank_.combine(w), model.bank_.present, w)
     assert np.linalg.eigvalsh(K).min() > -1e-8
 
 
@@ -213,6 +215,80 @@ def test_weights_of_rows_and_classes():
     assert np.isfinite(same.decision_function(NEW)).all()
 
 
+CLOSE_FORMS = ("mean", "align", "alignf", "single", "easy")
+
+
+@pytest.mark.parametrize("solver", [*CLOSE_FORMS, "simple", "lp"])
+@pytest.mark.parametrize("kind", [mg.MKLClassifier, mg.MKLRegressor])
+def test_weighted_rows_are_repeated_rows(kind, solver, monkeypatch):
+    exact = partial(kernel_machine.support_vectors, tol=1e-9)
+    monkeypatch.setattr(kernel_machine, "support_vectors", exact)
+    (data, y), counts = rows(60, n_classes=3), np.arange(60) % 4
+    data[5:9, :2] = np.nan
+    often = np.repeat(np.arange(60), counts)
+    y = y if kind is mg.MKLClassifier else y + data[:, 3]
+    fold = np.arange(60) % 7 < 3
+    settings = {"solver": solver, "normalize": "trace", "modalities": MODALITIES}
+    splits = [
+        [[(np.flatnonzero(f), np.flatnonzero(~f)), (np.flatnonzero(~f), np.flatnonzero(f))]]
+        for f in (fold, fold[often])
+    ]
+    models = []
+    for rows_, weights, (cv,) in ((np.arange(60), counts, splits[0]), (often, None, splits[1])):
+        model = kind(**settings, **({"cv": cv} if kind is mg.MKLClassifier else {}))
+        models.append(model.fit(data[rows_], y[rows_], weights))
+    np.testing.assert_allclose(*(m.kernel_weights_ for m in models), atol=1e-3)
+    verbs = ["decision_function", "predict_proba"] if kind is mg.MKLClassifier else ["predict"]
+    atol = 1e-5 if solver in CLOSE_FORMS[:4] else 1e-2
+    for verb in verbs:
+        np.testing.assert_allclose(*(getattr(m, verb)(NEW) for m in models), atol=atol)
+
+
+def test_weights_for_each_class():
+    """Two classes are told by one modality, two by the other."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 4, 400)
+    signals = np.column_stack([y == 0, y == 1, y == 2, y == 3]) + 0.3 * rng.normal(size=(400, 4))
+    layout = {"first": slice(0, 2), "second": slice(2, 4)}
+    model = mg.MKLClassifier(["rbf"], weights="per-class", solver="align", modalities=layout)
+    model.fit(signals[:200], y[:200])
+    assert model.kernel_weights_.shape == (4, 2)
+    first, second = model.kernel_weights_.T
+    assert (first[:2] > second[:2]).all()
+    assert (first[2:] < second[2:]).all()
+    assert model.score(signals[200:], y[200:]) > 0.85
+    assert model.predict_proba(signals[200:]).shape == (200, 4)
+    assert sum(model.modality_weights_.values()) == pytest.approx(1)
+    for c in range(4):  # each machine is that of its own problem
+        alone = clone(model).set_params(weights="shared").fit(signals[:200], y[:200] == c)
+        np.testing.assert_allclose(alone.kernel_weights_, model.kernel_weights_[c])
+        np.testing.assert_allclose(
+            alone.decision_function(signals), model.decision_function(signals)[:, c], atol=1e-6
+        )
+    for solver in ("simple", "bayes"):
+        model.set_params(solver=solver).fit(signals[:200], y[:200])
+        assert model.kernel_weights_.shape == (4, 2)
+        assert model.n_iter_ > 1
+        assert all(len(lists) == 4 for lists in model.history_.values())
+    two = clone(model).set_params(solver="align").fit(X[:, :4], Y)
+    assert two.kernel_weights_.shape == (2,)
+    with pytest.raises(ValueError, match="rank=5 with weights='per-class'"):
+        model.set_params(rank=5).fit(signals, y)
+
+
+def test_splits_for_the_probabilities():
+    half = np.arange(len(X)) % 2 == 0
+    splits = [
+        (np.flatnonzero(half), np.flatnonzero(~half)),
+        (np.flatnonzero(~half), np.flatnonzero(half)),
+    ]
+    one = mg.MKLClassifier(cv=splits).fit(X, Y)
+    assert one.temperature_ != mg.MKLClassifier(cv=3).fit(X, Y).temperature_
+    assert one.temperature_ == mg.MKLClassifier(cv=iter(splits)).fit(X, Y).temperature_
+    part = mg.MKLClassifier(cv=splits[:1]).fit(X, Y)  # half of the rows are never left out
+    assert np.isfinite(part.predict_proba(NEW)).all()
+
+
 def test_kernels_of_no_use():
     same = [("rbf", {"gamma": 1.0})] * 4
     one = mg.MKLClassifier(same[:1], modalities=MODALITIES).fit(X, Y)
@@ -246,9 +322,10 @@ def test_sparse_rows():
     y = (counts[:, 0] > 1).astype(int)
     dense = mg.MKLClassifier(["linear", "rbf"]).fit(counts, y)
     sparse = mg.MKLClassifier(["linear", "rbf"]).fit(sp.csr_array(counts), y)
-    np.testing.assert_allclose(
-        dense.decision_function(counts), sparse.decision_function(sp.csr_array(counts)), atol=1e-6
-    )
+    for rows_ in (counts, sp.csr_array(counts)):
+        np.testing.assert_allclose(
+            dense.decision_function(counts), sparse.decision_function(rows_), atol=1e-6
+        )
 
 
 def test_a_solver_that_stops_early():
@@ -286,6 +363,7 @@ def minus(a, b):
         ({"normalize": "max"}, "normalize='max': choose one of"),
         ({"cv": 1}, "cv=1: it must be an int at least 2"),
         ({"rank": 0}, "rank=0: it must be an int at least 1"),
+        ({"weights": "own"}, "weights='own': choose one of"),
     ],
 )
 def test_bad_parameters(params, message):

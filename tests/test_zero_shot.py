@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 
 import mmgraph as mg
-from mmgraph.colearning.zero_shot import _likeliest_temperature
+from mmgraph.engine.opinions import fit_temperature
 from mmgraph.engine.regression import compatibility
 
 RNG = np.random.default_rng(0)
@@ -111,11 +111,11 @@ def test_calibration_moves_rows_to_unseen_classes(make):
 def test_probabilities_and_temperature():
     scores, codes = RNG.normal(size=(50, 4)), RNG.integers(0, 4, 50)
     scores[np.arange(50), codes] += 1
-    found = _likeliest_temperature(scores, codes)
+    found = fit_temperature(scores, codes)
     grid = found * np.array([0.9, 1.0, 1.1])
     likelihood = [log_softmax(scores / t, axis=1)[np.arange(50), codes].mean() for t in grid]
     assert np.argmax(likelihood) == 1
-    assert _likeliest_temperature(1e12 * scores, codes) == pytest.approx(1e12 * found, rel=1e-3)
+    assert fit_temperature(1e12 * scores, codes) == pytest.approx(1e12 * found, rel=1e-3)
     classifier = zero_shot(descriptions=ATTRIBUTES)
     p = classifier.predict_proba(NEW)
     np.testing.assert_array_equal(classifier.classes_[p.argmax(axis=1)], classifier.predict(NEW))

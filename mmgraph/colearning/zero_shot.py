@@ -13,21 +13,24 @@ from ..backend.arrays import beside, namespace, pick, special, to_numpy
 from ..base import MultimodalEstimator
 from ..coordinated.embedding import SIMILARITIES, EmbeddingUser, geometry
 from ..engine.kernels import NAMES, automatic, centre, gram
+from ..engine.opinions import fit_temperature
 from ..engine.regression import compatibility
 from ..engine.retrieval import unit
 from ..parameters import choose, require
+from ..predictors import PosteriorClassifier
 from ..targets import check_classes
 
 __all__ = ["ESZSLClassifier", "ZeroShotClassifier"]
 
 
-class ScoreClassifier(ClassifierMixin):
+class ScoreClassifier(PosteriorClassifier):
     """What classifiers share whose scores, calibrated, say the class: ``_scores(views)``."""
 
-    def _calibrated(self, X):
+    def _calibrated(self, views):
         """Scores of the classes, those of seen classes less the calibration term."""
         views = self._check(X)
         scores = self._scores(views) - self.calibration * views.xp.asarray(self.seen_)
+        scores = self._scores(views) - self.calibration * self.seen_
         return scores.astype(views.dtype, copy=False)
 
     def decision_function(self, X):
@@ -78,6 +81,11 @@ class ScoreClassifier(ClassifierMixin):
         """
         best = self._calibrated(X).argmax(axis=1)
         return self.classes_[to_numpy(best)]
+        scores = self._calibrated(self._check(X))
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def _opinion(self, views):
+        return self._calibrated(views) / self.temperature_
 
 
 class ZeroShotClassifier(ScoreClassifier, EmbeddingUser):
@@ -209,6 +217,9 @@ class ZeroShotClassifier(ScoreClassifier, EmbeddingUser):
             known.setdefault(label, _direction(pick(rows, codes == code)))
         trained = xp.stack([known[label] for label in labels.tolist()])
         self.temperature_ = _likeliest_temperature(self._cosines(views, trained), codes)
+            known.setdefault(label, _direction(rows[codes == code]))
+        trained = np.array([known[label] for label in labels.tolist()])
+        self.temperature_ = fit_temperature(self._cosines(views, trained), codes)
         self.classes_ = np.unique(list(described)) if described else labels
         self.class_points_ = xp.stack([known[label] for label in self.classes_.tolist()])
         self.seen_ = np.isin(self.classes_, labels)
@@ -406,7 +417,7 @@ class ESZSLClassifier(ScoreClassifier, MultimodalEstimator):
             total, codes, attributes[seen], self.alpha, self.attribute_alpha
         )
         scores = total @ self.dual_coef_ @ attributes[seen].T
-        self.temperature_ = _likeliest_temperature(scores, codes)
+        self.temperature_ = fit_temperature(scores, codes)
         self.classes_, self.attributes_ = classes, attributes
         self.seen_ = np.isin(classes, labels)
         self.rows_ = views._replace(ids=None)

@@ -148,16 +148,16 @@ class Bank:
         return total
 
     def alignments(self, V):
-        """Of the centred Gram matrices: their forms (n_kernels,), and inner products of all pairs.
+        """Of the centred Gram matrices: forms (n_kernels, c), and inner products of all pairs.
 
-        V (n_rows, c) has columns of mean zero; its forms are summed. Both count each row by its
-        weight, and a kernel is centred over the rows that show its modality.
+        V (n_rows, c) has columns of mean zero. Both count each row by its weight, and a kernel is
+        centred over the rows that show its modality.
         """
         survey = _Survey(self.present, self.row_weights, [m.modality for m in self.maps], V)
         survey.learn(self._raw(self.blocks, self.maps, symmetric=True))
         scale = np.array([map_.scale for map_ in self.maps])
         forms, moments = survey.alignments()
-        return scale * forms, scale[:, None] * moments * scale
+        return scale[:, None] * forms, scale[:, None] * moments * scale
 
     # New rows -------------------------------------------------------------------------------------
 
@@ -277,15 +277,18 @@ class _Sides:
 
 def _factors(A, B):
     """Two arrays whose product holds the squared distances between rows of A and of B."""
-    stack = sp.csr_array if sp.issparse(A) else np.asarray
-    join = (lambda parts: sp.hstack(parts, "csr")) if sp.issparse(A) else np.hstack
-    squares = [
-        np.reshape((X.multiply(X) if sp.issparse(X) else X * X).sum(axis=1), (-1, 1))
-        for X in (A, B)
-    ]
-    ones = [np.ones((X.shape[0], 1)) for X in (A, B)]
-    left = join([A, stack(squares[0]), stack(ones[0])])
-    return left, join([-2 * B, stack(ones[1]), stack(squares[1])])
+    (a, one), (b, other) = ((_squares(X), np.ones((X.shape[0], 1))) for X in (A, B))
+    return _beside(A, a, one), _beside(-2 * B, other, b)
+
+
+def _squares(X):
+    return np.reshape((X.multiply(X) if sp.issparse(X) else X * X).sum(axis=1), (-1, 1))
+
+
+def _beside(X, *columns):
+    if sp.issparse(X):
+        return sp.hstack([X, *map(sp.csr_array, columns)], "csr")
+    return np.hstack([X, *columns])
 
 
 def _steps(kernels):
@@ -428,9 +431,8 @@ class _Survey:
         moved = both * means * t
         centre += np.outer(t, t) * both**2 - 2 * (moved + moved.T)
         shares = (self.shown @ self.wV)[which]
-        forms = np.einsum("nc,mnc->m", self.wV, self.forms)
-        forms += t * np.square(shares).sum(axis=1)
-        forms -= 2 * np.sum(self.columns @ self.wV * shares, axis=1)
+        forms = np.einsum("nc,mnc->mc", self.wV, self.forms)
+        forms += shares * (t[:, None] * shares - 2 * self.columns @ self.wV)
         return forms, self.products + half + half.T + centre
 
 
@@ -497,7 +499,7 @@ def build(
     if targets is not None:
         scale = np.array([map_.scale for map_ in maps])
         forms, moments = survey.alignments()
-        alignments = scale * forms, scale[:, None] * moments * scale
+        alignments = scale[:, None] * forms, scale[:, None] * moments * scale
     if 8e-6 * len(kernels) * n**2 <= megabytes:
         cache = np.empty((len(kernels), n, n))
         for rows, tile in bank._tiles():

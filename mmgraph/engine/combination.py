@@ -12,8 +12,8 @@ memory of a solver is that of a few Gram matrices, however many kernels there ar
 ``inner(A)``           sum of the entries of each Gram matrix times A (n, n), of shape (M,)
 ``products(V)``        each Gram matrix times V (n, c), of shape (M, n, c)
 ``gather(V)``          sum of the Gram matrices times their own V (M, n, c), of shape (n, c)
-``alignments(V)``      of the centred Gram matrices: sums of the forms of V, whose columns have mean
-                       zero, of shape (M,), and inner products of all pairs, of shape (M, M)
+``alignments(V)``      of the centred Gram matrices: forms of V, whose columns have mean zero, of
+                       shape (M, c), and inner products of all pairs, of shape (M, M)
 ``squares()``          sum of the squares (as matrices) of the Gram matrices, of shape (n, n)
 =====================  ===========================================================================
 
@@ -59,6 +59,18 @@ class Problem(NamedTuple):
     def row_weights(self):
         """The weights as an array."""
         return np.ones(len(self.targets)) if self.sample_weight is None else self.sample_weight
+
+    @property
+    def centred_targets(self):
+        """The targets less their mean."""
+        return self.targets - np.average(self.targets, axis=0, weights=self.row_weights)
+
+    def columns(self, some):
+        """The problem of some columns of the targets."""
+        known = self.alignments
+        if known is not None:
+            known = known[0][:, some], known[1]
+        return self._replace(targets=self.targets[:, some], alignments=known)
 
     def take(self, rows):
         """The problem of some of the rows."""
@@ -127,6 +139,9 @@ def support_vectors(gram, problem, tol=1e-3):
     dual, objective = np.zeros(problem.targets.shape), 0.0
     intercept = np.zeros(problem.targets.shape[1])
     for column, target in enumerate(problem.targets.T):
+        if problem.epsilon is None and (target == target[0]).all():  # nothing to separate
+            intercept[column] = target[0]
+            continue
         settings = {"kernel": "precomputed", "C": problem.C, "tol": tol, "cache_size": 500}
         if problem.epsilon is None:
             machine = SVC(**settings)
@@ -216,7 +231,8 @@ def easy(bank, problem, *, mixing=0.1):
     Neurocomputing 169, 215-224.
     """
     gram = bank.combine(np.full(bank.n_kernels, 1 / bank.n_kernels))
-    gram = (1 - mixing) * gram + mixing * np.mean(np.diag(gram)) * np.eye(len(gram))
+    size = np.average(np.diag(gram), weights=problem.row_weights)
+    gram = (1 - mixing) * gram + mixing * size * np.diag(1 / problem.row_weights)
     dual = support_vectors(gram, problem._replace(C=1e6), tol=1e-4).dual
     total = np.abs(dual).sum(axis=0)
     dual = dual[:, total > 0] / total[total > 0]
@@ -428,11 +444,10 @@ SOLVERS: dict[str, Callable] = {
 
 def _alignments(bank, problem):
     """Inner products of the centred Gram matrices with the targets', and with each other."""
-    if problem.alignments is not None:
-        return problem.alignments
-    return bank.alignments(
-        problem.targets - np.average(problem.targets, axis=0, weights=problem.row_weights)
-    )
+    known = problem.alignments
+    if known is None:
+        known = bank.alignments(problem.centred_targets)
+    return known[0].sum(axis=1), known[1]
 
 
 def _simplex(weights):

@@ -27,6 +27,7 @@ __all__ = [
     "fit_class_weights",
     "fit_number_weights",
     "fit_scale",
+    "fit_temperature",
     "learn_gate",
     "patterns_of",
     "pool",
@@ -196,6 +197,27 @@ def fit_scale(scores, codes, row_weights):
     start = np.ones(1)
     found = fit_class_weights(centred[:, None], codes, row_weights, flat, start, SCALE_RIDGE)
     return float(found[0])
+
+
+def fit_temperature(scores, codes, row_weights=None):
+    """What scores of any unit are divided by before the softmax.
+
+    Parameters
+    ----------
+    scores : array of shape (n_rows, n_classes)
+    codes : ndarray of int, shape (n_rows,)
+    row_weights : ndarray of shape (n_rows,), optional
+
+    Returns
+    -------
+    float
+        At most a thousand standard deviations of the scores.
+    """
+    scores = np.asarray(scores, float)
+    row_weights = np.ones(len(codes)) if row_weights is None else row_weights
+    centred = scores - scores.mean(axis=1, keepdims=True)
+    unit = np.sqrt(np.average(np.square(centred).mean(axis=1), weights=row_weights)) or 1.0
+    return float(unit / max(fit_scale(centred / unit, codes, row_weights), 1e-3))
 
 
 def fit_number_weights(opinions, y, row_weights, prior, start):

@@ -53,41 +53,66 @@ class KernelMachine(KernelWeights):
         folds = list(check_cv(cv, y, classifier=is_classifier(self)).split(X, y))
         return {name: cross_val_score(model, X, y, cv=folds) for name, model in models.items()}
 
-    def _fit_machine(self, views, problem):
-        """Fit the weights and the machine; returns what the machine saw of the rows."""
-        key = random.key(self.random_state)
-        if self.rank is None:
-            bank = self._find_weights(views, problem)
-            inputs = self._balanced(bank.combine(self.kernel_weights_), views.present)
-            found = support_vectors(inputs, problem)
-            self.dual_coef_ = found.dual
-        else:
-            rng = np.random.Generator(np.random.Philox(key=list(key)))
-            sample = _sample(views, problem, max(2 * self.rank, SAMPLE), rng)
-            bank = self._find_weights(views.take(sample), problem.take(sample))
-            K = self._balanced(bank.combine(self.kernel_weights_), bank.present)
-            K += K.diagonal().mean()  # so that n landmarks span n - 1 dimensions about their mean
-            pivots = pivoted_cholesky(lambda at: K[:, at], K.diagonal(), self.rank, seed=rng).pivots
-            pivots = np.sort(pivots)
-            self.bank_ = self.bank_.among(pivots)
-            landmarks = nystroem(lambda _: self._gram(views), sample[pivots])
-            inputs = landmarks.features
-            found = linear_support_vectors(inputs, problem)
-            self.dual_coef_ = np.zeros((len(pivots), problem.targets.shape[1]))
-            used = np.searchsorted(sample[pivots], landmarks.pivots)
-            self.dual_coef_[used] = solve_triangular(
-                landmarks.root, found.dual, lower=True, trans=1
-            )
-        self.intercept_ = found.intercept
-        return inputs
+    def _fit_machine(self, views, problem, splits=()):
+        """Fit the weights and the machine.
 
-    def _left_out(self, inputs, problem, rest, out):
-        """Decision values of the rows `out` by machines of the rows `rest`."""
-        if self.rank is None:
-            found = support_vectors(inputs[np.ix_(rest, rest)], problem.take(rest))
-            return inputs[np.ix_(out, rest)] @ found.dual + found.intercept
-        found = linear_support_vectors(inputs[rest], problem.take(rest))
-        return inputs[out] @ found.dual + found.intercept
+        Returns decision values by machines that have not seen the row, as `splits` have it, at the
+        weights of all rows; NaN where there are none.
+        """
+        if self.rank is not None:
+            return self._fit_low_rank(views, problem, splits)
+        bank = self._find_weights(views, problem)
+        shape = problem.targets.shape
+        self.dual_coef_, self.intercept_ = np.zeros(shape), np.zeros(shape[1])
+        scores = np.full(shape, np.nan)
+        for columns, weights in self._machines(shape[1]):
+            K = self._balanced(bank.combine(weights), views.present, weights)
+            part = problem.columns(columns)
+            found = support_vectors(K, part)
+            self.dual_coef_[:, columns], self.intercept_[columns] = found.dual, found.intercept
+            for rest, out in splits:
+                found = support_vectors(K[np.ix_(rest, rest)], part.take(rest))
+                said = K[np.ix_(out, rest)] @ found.dual + found.intercept
+                scores[np.ix_(out, columns)] = said
+        return scores
+
+    def _machines(self, n_columns):
+        """Columns of the targets whose machines share weights of the kernels, and these."""
+        every = np.arange(n_columns)
+        if self.kernel_weights_.ndim == 1:
+            return [(every, self.kernel_weights_)]
+        return [(every[[c]], weights) for c, weights in enumerate(self.kernel_weights_)]
+
+    def _fit_low_rank(self, views, problem, splits):
+        rng = np.random.Generator(np.random.Philox(key=list(random.key(self.random_state))))
+        sample = _sample(views, problem, max(2 * self.rank, SAMPLE), rng)
+        bank = self._find_weights(views.take(sample), problem.take(sample))
+        weights = self.kernel_weights_
+        K = self._balanced(bank.combine(weights), bank.present, weights)
+        K += K.diagonal().mean()  # so that n landmarks span n - 1 dimensions about their mean
+        pivots = pivoted_cholesky(lambda at: K[:, at], K.diagonal(), self.rank, seed=rng).pivots
+        pivots = np.sort(pivots)
+        self.bank_ = self.bank_.among(pivots)
+        landmarks = nystroem(lambda _: self._gram(views), sample[pivots])
+        F = landmarks.features
+        found = linear_support_vectors(F, problem)
+        self.dual_coef_ = np.zeros((len(pivots), problem.targets.shape[1]))
+        used = np.searchsorted(sample[pivots], landmarks.pivots)
+        self.dual_coef_[used] = solve_triangular(landmarks.root, found.dual, lower=True, trans=1)
+        self.intercept_ = found.intercept
+        scores = np.full(problem.targets.shape, np.nan)
+        for rest, out in splits:
+            found = linear_support_vectors(F[rest], problem.take(rest))
+            scores[out] = F[out] @ found.dual + found.intercept
+        return scores
+
+    def _decision(self, views):
+        """Values of the machines, of shape (n_rows, n_columns)."""
+        parts = [
+            self._gram(views, weights) @ self.dual_coef_[:, columns]
+            for columns, weights in self._machines(self.dual_coef_.shape[1])
+        ]
+        return np.hstack(parts) + self.intercept_
 
 
 def _sample(views, problem, size, rng):

@@ -16,7 +16,7 @@ from ..engine.combination import SOLVERS
 from ..engine.kernels import NAMES, Kernel, automatic, gram
 from ..parameters import choose, require
 
-__all__ = ["KernelWeights", "as_targets", "documented", "filled"]
+__all__ = ["KernelWeights", "as_targets", "documented", "filled", "standardised"]
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the automatic kernels, relative to the median heuristic
 ITERATIVE = {"simple", "lp", "ridge", "bayes", "cardinality"}  # these profit from a cache
@@ -61,7 +61,9 @@ random_state : int, RandomState, Generator or None, default=None
 
 FITTED = """\
 kernel_weights_ : ndarray of shape (n_kernels,)
-    Weights, of the sum 1 (but of ``"lp"`` and ``"bayes"``).
+    Weights, of the sum 1 (but of ``"lp"`` and ``"bayes"``). With ``weights="per-class"`` and three
+    or more classes it has a row for each, and so has the next; what follows are means over the
+    classes, or the worst, and a history has a list of each.
 kernel_weights_std_ : ndarray of shape (n_kernels,) or None
     Their uncertainty, of ``"bayes"``.
 kernels_ : list of (str, Kernel)
@@ -116,55 +118,60 @@ class KernelWeights(MultimodalEstimator):
 
     def _find_weights(self, views, problem):
         """Fit the weights of the kernels; returns the bank."""
-        kernels = self._kernels(views, problem.sample_weight)
-        weight = problem.row_weights
-        centred = problem.targets - np.average(problem.targets, axis=0, weights=weight)
+        kernels, weight = self._kernels(views, problem.sample_weight), problem.row_weights
         bank, alignments = build(
             filled(views),
             views.present,
             kernels,
             weight,
-            targets=centred,
+            targets=problem.centred_targets,
             center=self.center,
             normalize=self.normalize,
             megabytes=self.cache_size if self.solver in ITERATIVE else 0,
         )
         problem = problem._replace(alignments=alignments)
-        found = SOLVERS[self.solver](bank, problem, **(self.solver_params or {}))
-        if not found.converged:
+        solve, params = SOLVERS[self.solver], self.solver_params or {}
+        found = [solve(bank, part, **params) for part in self._parts(problem)]
+        slowest = max(found, key=lambda one: (not one.converged, _length(one)))
+        if not slowest.converged:
             warnings.warn(
-                f"solver={self.solver!r} stopped after {_length(found)} iterations with a gap of "
-                f"{found.gap:.2g}: raise max_iter or tol in solver_params.",
+                f"solver={self.solver!r} stopped after {_length(slowest)} iterations with a gap of "
+                f"{slowest.gap:.2g}: raise max_iter or tol in solver_params.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
         self.kernels_ = kernels
-        self.kernel_weights_, self.kernel_weights_std_ = found.weights, found.std
-        self.history_, self.gap_ = found.history, float(found.gap)
-        self.n_iter_ = max(1, _length(found))
-        self._describe(bank, *alignments, np.linalg.norm(centred.T @ (weight[:, None] * centred)))
+        self._found(found)
+        self._describe(bank, problem, [one.weights for one in found])
         self.bank_ = bank.without_cache()
         return bank
 
-    def _describe(self, bank, forms, moments, size):
-        """Weights by modality, and alignments beside those of the baselines."""
-        traces = [abs(w) * m.trace for w, m in zip(self.kernel_weights_, bank.maps, strict=True)]
+    def _parts(self, problem):
+        """Problems of which each has weights of its own."""
+        return [problem]
+
+    def _found(self, found):
+        """Set what the solver found."""
+        (one,) = found
+        self.kernel_weights_, self.kernel_weights_std_ = one.weights, one.std
+        self.history_, self.gap_ = one.history, float(one.gap)
+        self.n_iter_ = max(1, _length(one))
+
+    def _describe(self, bank, problem, weights):
+        """Weights by modality, and alignments beside those of the baselines: means of the parts."""
+        traces = np.mean(np.abs(weights), axis=0) * [map_.trace for map_ in bank.maps]
         traces = np.maximum(traces, 0.0)
         total = traces.sum() or 1.0
         self.modality_weights_ = dict.fromkeys(self.layout_.names, 0.0)
         for (modality, _), trace in zip(self.kernels_, traces, strict=True):
             self.modality_weights_[modality] += float(trace / total)
-
-        def alignment(weights):
-            norm = np.sqrt(max(float(weights @ moments @ weights), 0.0)) * size
-            return float(weights @ forms / norm) if norm > 1e-300 else 0.0
-
-        single = [alignment(weights) for weights in np.eye(len(forms))]
-        self.alignment_ = {
-            "learnt": alignment(self.kernel_weights_),
-            "mean": alignment(np.full(len(forms), 1 / len(forms))),
-            "best": max(single),
-        }
+        every, equal = np.eye(bank.n_kernels), np.full(bank.n_kernels, 1 / bank.n_kernels)
+        parts = []
+        for part, learnt in zip(self._parts(problem), weights, strict=True):
+            single = max(_alignment(part, one) for one in every)
+            parts.append((_alignment(part, learnt), _alignment(part, equal), single))
+        means = np.mean(parts, axis=0).tolist()
+        self.alignment_ = dict(zip(("learnt", "mean", "best"), means, strict=True))
 
     def _kernels(self, views, weight):
         """Modality and kernel, in order, from the parameter `kernels`."""
@@ -188,16 +195,16 @@ class KernelWeights(MultimodalEstimator):
             found += [(name, kernel) for kernel in kernels]
         return found
 
-    def _gram(self, views):
+    def _gram(self, views, weights=None):
         """Combined Gram matrix of new rows with the training rows."""
-        K = self.bank_.between(filled(views), views.present, self.kernel_weights_)
-        return self._balanced(K, views.present)
+        weights = self.kernel_weights_ if weights is None else weights
+        K = self.bank_.between(filled(views), views.present, weights)
+        return self._balanced(K, views.present, weights)
 
-    def _balanced(self, K, present):
+    def _balanced(self, K, present, weights):
         """Rows scaled up for the modalities that they lack, so that all are of one size."""
         cover, own = (
-            np.sqrt(self.bank_.coverage(p, self.kernel_weights_))
-            for p in (present, self.bank_.present)
+            np.sqrt(self.bank_.coverage(p, weights)) for p in (present, self.bank_.present)
         )
         return K * inverse(cover)[:, None] * inverse(own)
 
@@ -206,6 +213,13 @@ def as_targets(codes, n_classes):
     """Columns of -1 and 1: one for two classes, else one a class."""
     targets = 2.0 * (codes[:, None] == np.arange(n_classes)) - 1
     return targets[:, 1:] if n_classes == 2 else targets
+
+
+def standardised(y, weight):
+    """Numbers as a column of mean 0 and variance 1, and the mean and standard deviation."""
+    mean = float(np.average(y, weights=weight))
+    scale = float(np.sqrt(np.average((y - mean) ** 2, weights=weight))) or 1.0
+    return ((y - mean) / scale)[:, None], mean, scale
 
 
 def _as_kernels(spec, rows, weight, label):
@@ -279,6 +293,15 @@ def filled(views):
             block = np.asarray(block, np.float64)
         blocks[name] = block
     return blocks
+
+
+def _alignment(problem, weights):
+    """Centred alignment of a combination with the targets."""
+    forms, moments = problem.alignments
+    targets = problem.centred_targets
+    size = np.linalg.norm(targets.T @ (problem.row_weights[:, None] * targets))
+    norm = np.sqrt(max(float(weights @ moments @ weights), 0.0)) * size
+    return float(weights @ forms.sum(axis=1) / norm) if norm > 1e-300 else 0.0
 
 
 def _length(found):

@@ -3,39 +3,43 @@
 import numbers
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.model_selection import StratifiedKFold
+from sklearn.base import RegressorMixin
 from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import check_is_fitted
 
 from ..engine.combination import Problem
+from ..engine.opinions import fit_temperature
 from ..parameters import choose, require
-from ..targets import check_classes, check_numbers, check_row_weights
+from ..predictors import PosteriorClassifier, shown
+from ..targets import check_labels, check_numbers, check_row_weights
+from ..unimodal import among, folds
 from .kernel_machine import KernelMachine
-from .kernel_weights import as_targets, documented
+from .kernel_weights import as_targets, documented, standardised
 
 __all__ = ["MKLClassifier", "MKLRegressor"]
 
 
 @documented
-class MKLClassifier(ClassifierMixin, KernelMachine):
+class MKLClassifier(PosteriorClassifier, KernelMachine):
     """Support vector machine on a learnt combination of kernels of the modalities.
 
-    All classes share one combination, so that there is one Gram matrix, and rows may lack
-    modalities, in training and later.
+    Rows may lack modalities, in training and later. All classes share one combination, unless
+    asked otherwise.
 
     Parameters
     ----------
     {shared}
     {rank}
+    weights : {"shared", "per-class"}, default="shared"
+        Whether the machines of three and more classes, each of one class against the others, share
+        their weights and so one Gram matrix, or have kernel weights of their own.
     class_weight : dict or "balanced", default=None
-        Weights of the classes, by which `C` is multiplied.
+        Weights of the classes, by which those of the rows are multiplied.
     probability : bool, default=True
         Whether `predict_proba` is there: a softmax of the decision values at the temperature that
         suits rows left out in `cv` folds best, at the learnt weights of the kernels.
-    cv : int, default=5
-        Number of these folds; fewer where a class has fewer rows.
+    cv : int, splitter or iterable of (train, test), default=5
+        These folds. A number spreads the classes, and what rows show, evenly over them.
     modalities : dict of str to slice, list of int or list of str, default=None
         Columns of each modality. None reads the prefixes of DataFrame columns (``image__px0``);
         without them X is one modality, ``"X"``.
@@ -45,8 +49,8 @@ class MKLClassifier(ClassifierMixin, KernelMachine):
     classes_ : ndarray of shape (n_classes,)
         The labels.
     dual_coef_ : ndarray of shape (n_rows, n_classes), or (n_rows, 1) of two classes
-        Coefficients of the training rows (the landmarks, at a `rank`) in the decision functions,
-        each of one class against the others.
+        Coefficients of the training rows of a weight above 0 (the landmarks, at a `rank`) in the
+        decision functions, each of one class against the others.
     intercept_ : ndarray of shape (n_classes,), or (1,)
         Their constants.
     temperature_ : float or None
@@ -92,6 +96,7 @@ class MKLClassifier(ClassifierMixin, KernelMachine):
         cache_size=500,
         rank=None,
         random_state=None,
+        weights="shared",
         class_weight=None,
         probability=True,
         cv=5,
@@ -104,6 +109,7 @@ class MKLClassifier(ClassifierMixin, KernelMachine):
         self.center = center
         self.normalize = normalize
         self.rank = rank
+        self.weights = weights
         self.class_weight = class_weight
         self.probability = probability
         self.cv = cv
@@ -121,7 +127,9 @@ class MKLClassifier(ClassifierMixin, KernelMachine):
         y : array-like of shape (n_rows,)
             Labels: numbers or strings.
         sample_weight : array-like of shape (n_rows,), optional
-            Weights of the rows, by which `C` is multiplied.
+            Weights of the rows: a whole number counts as so many rows, in all but a number `cv` of
+            folds and the leave-one-out errors of ``"ridge"``; ``"bayes"`` minds them in the
+            centring and the machine alone.
 
         Returns
         -------
@@ -134,15 +142,34 @@ class MKLClassifier(ClassifierMixin, KernelMachine):
             y has one class only.
         """
         self._check_parameters()
-        require("cv", self.cv, "2", "inf", numbers.Integral)
+        choose("weights", self.weights, ("shared", "per-class"))
         choose("probability", self.probability, (True, False))
+        if self.rank is not None and self.weights != "shared":
+            raise ValueError(
+                f"rank={self.rank} with weights={self.weights!r}: landmarks are of one combination "
+                "of kernels, so take weights='shared', or rank=None."
+            )
         views = self._check(X, reset=True)
-        classes, codes = check_classes(self, y, views.n_rows)
-        weight = self._row_weights(views, y, sample_weight)
-        problem = Problem(as_targets(codes, len(classes)), float(self.C), weight)
-        inputs = self._fit_machine(views, problem)
-        self.temperature_ = self._calibrate(inputs, codes, problem) if self.probability else None
-        self.classes_ = classes
+        weight = check_row_weights(sample_weight, views)
+        task, codes = check_labels(self, y, weight)
+        self.classes_ = task.classes
+        used = weight > 0
+        splits = []
+        if self.probability:
+            splits = among(folds(self.cv, codes, shown(views), classifier=True), used)
+        views, codes, weight = views.take(used), codes[used], weight[used]
+        if self.class_weight == "balanced":
+            weight = weight / (len(self.classes_) * np.exp(task.prior[codes]))
+        elif self.class_weight is not None:
+            weight = weight * compute_sample_weight(self.class_weight, self.classes_[codes])
+        plain = sample_weight is None and self.class_weight is None
+        targets = as_targets(codes, len(self.classes_))
+        problem = Problem(targets, float(self.C), None if plain else weight)
+        scores = _by_class(self._fit_machine(views, problem, splits))
+        self.temperature_ = None
+        if self.probability:
+            heard = np.isfinite(scores[:, 0])
+            self.temperature_ = fit_temperature(scores[heard], codes[heard], weight[heard])
         return self
 
     def decision_function(self, X):
@@ -157,87 +184,41 @@ class MKLClassifier(ClassifierMixin, KernelMachine):
         -------
         ndarray of shape (n_rows, n_classes), or (n_rows,) of two classes
         """
-        return self._scores(self._check(X))
-
-    def predict(self, X):
-        """The class of each row.
-
-        Parameters
-        ----------
-        X : array-like or CSR matrix of shape (n_rows, n_features)
-            NaN marks absent modalities.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,)
-        """
-        scores = self.decision_function(X)
-        codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[codes]
-
-    def predict_proba(self, X):
-        """Probability of each class.
-
-        Parameters
-        ----------
-        X : array-like or CSR matrix of shape (n_rows, n_features)
-            NaN marks absent modalities.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes)
-            Columns in the order of `classes_`.
-
-        Raises
-        ------
-        AttributeError
-            If ``probability=False``.
-        """
-        views = self._check(X)
-        if self.temperature_ is None:
-            raise AttributeError("predict_proba needs probability=True when the model is fitted.")
-        return np.exp(_log_posterior(self._scores(views), self.temperature_)).astype(views.dtype)
-
-    def _scores(self, views):
-        scores = self._gram(views) @ self.dual_coef_ + self.intercept_
+        scores = self._decision(self._check(X))
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
-    def _row_weights(self, views, y, sample_weight):
-        if sample_weight is None and self.class_weight is None:
-            return None
-        weight = check_row_weights(sample_weight, views)
-        if self.class_weight is not None:
-            weight = weight * compute_sample_weight(self.class_weight, y)
-        return weight
+    def predict_proba(self, X):
+        check_is_fitted(self)
+        if self.temperature_ is None:
+            raise AttributeError("predict_proba needs probability=True when the model is fitted.")
+        return super().predict_proba(X)
 
-    def _calibrate(self, inputs, codes, problem):
-        """Temperature at which rows left out are most probable."""
-        n_folds = min(self.cv, int(np.bincount(codes).min()))
-        if n_folds > 1:
-            scores = np.empty(problem.targets.shape)
-            for rest, out in StratifiedKFold(n_folds).split(codes, codes):
-                scores[out] = self._left_out(inputs, problem, rest, out)
-        else:  # no fold could leave the one row of a class out
-            every = np.arange(len(codes))
-            scores = self._left_out(inputs, problem, every, every)
-        scores = scores[:, 0] if problem.targets.shape[1] == 1 else scores
-        return _temperature(scores, codes, problem.sample_weight)
+    predict_proba.__doc__ = PosteriorClassifier.predict_proba.__doc__
+
+    def _opinion(self, views):
+        return _by_class(self._decision(views)) / (self.temperature_ or 1.0)
+
+    def _parts(self, problem):
+        n_columns = problem.targets.shape[1]
+        if self.weights == "shared" or n_columns == 1:
+            return [problem]
+        return [problem.columns([c]) for c in range(n_columns)]
+
+    def _found(self, found):
+        if len(found) == 1:
+            return super()._found(found)
+        self.kernel_weights_ = np.array([one.weights for one in found])
+        self.kernel_weights_std_ = None
+        if found[0].std is not None:
+            self.kernel_weights_std_ = np.array([one.std for one in found])
+        self.history_ = {name: [one.history[name] for one in found] for name in found[0].history}
+        self.gap_ = float(max(one.gap for one in found))
+        self.n_iter_ = max(1, *(len(h) for lists in self.history_.values() for h in lists), 1)
 
 
-def _log_posterior(scores, temperature):
-    """Log-softmax of decision values, of shape (n_rows, n_classes)."""
-    scores = scores / temperature
-    return log_softmax(np.stack([0 * scores, scores], axis=1) if scores.ndim == 1 else scores, 1)
-
-
-def _temperature(scores, codes, weight):
-    """The temperature at which the classes of rows are most probable."""
-
-    def loss(log_temperature):
-        found = _log_posterior(scores, np.exp(log_temperature))
-        return -np.average(found[np.arange(len(codes)), codes], weights=weight)
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-5, 5), method="bounded").x))
+def _by_class(scores):
+    """Decision values with a column for each class, of two classes too."""
+    return np.hstack([-scores / 2, scores / 2]) if scores.shape[1] == 1 else scores
 
 
 @documented
@@ -317,7 +298,9 @@ class MKLRegressor(RegressorMixin, KernelMachine):
         y : array-like of shape (n_rows,)
             Numbers.
         sample_weight : array-like of shape (n_rows,), optional
-            Weights of the rows, by which `C` is multiplied.
+            Weights of the rows: a whole number counts as so many rows, in all but a number `cv` of
+            folds and the leave-one-out errors of ``"ridge"``; ``"bayes"`` minds them in the
+            centring and the machine alone.
 
         Returns
         -------
@@ -326,12 +309,13 @@ class MKLRegressor(RegressorMixin, KernelMachine):
         self._check_parameters()
         require("epsilon", self.epsilon, "0", "inf", numbers.Real)
         views = self._check(X, reset=True)
-        _, y = check_numbers(self, y, check_row_weights(sample_weight, views))
-        weight = None if sample_weight is None else check_row_weights(sample_weight, views)
-        self.target_mean_, self.target_scale_ = float(y.mean()), float(y.std()) or 1.0
-        target = (y - self.target_mean_) / self.target_scale_
-        problem = Problem(target[:, None], float(self.C), weight, float(self.epsilon))
-        self._fit_machine(views, problem)
+        weight = check_row_weights(sample_weight, views)
+        _, y = check_numbers(self, y, weight)
+        used = weight > 0
+        views, y, weight = views.take(used), y[used], weight[used]
+        target, self.target_mean_, self.target_scale_ = standardised(y, weight)
+        weight = None if sample_weight is None else weight
+        self._fit_machine(views, Problem(target, float(self.C), weight, float(self.epsilon)))
         return self
 
     def predict(self, X):
@@ -346,5 +330,4 @@ class MKLRegressor(RegressorMixin, KernelMachine):
         -------
         ndarray of shape (n_rows,)
         """
-        standard = self._gram(self._check(X)) @ self.dual_coef_ + self.intercept_
-        return standard[:, 0] * self.target_scale_ + self.target_mean_
+        return self._decision(self._check(X))[:, 0] * self.target_scale_ + self.target_mean_

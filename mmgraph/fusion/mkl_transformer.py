@@ -9,10 +9,9 @@ from sklearn.utils.multiclass import type_of_target
 from ..base import RepresentationMixin
 from ..engine.bank import inverse
 from ..engine.combination import Problem
-from ..engine.kernels import centre
 from ..parameters import require
-from ..targets import check_classes, check_numbers, check_row_weights
-from .kernel_weights import KernelWeights, as_targets, documented
+from ..targets import check_labels, check_numbers, check_row_weights
+from .kernel_weights import KernelWeights, as_targets, documented, standardised
 
 __all__ = ["MKLTransformer"]
 
@@ -37,7 +36,9 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
     Attributes
     ----------
     components_ : ndarray of shape (n_rows, n_components)
-        Coefficients of the training rows.
+        Coefficients of the training rows of a weight above 0.
+    offset_ : ndarray of shape (n_components,)
+        What is subtracted: the training rows' mean.
     explained_variance_ : ndarray of shape (n_components,)
         Variance of each component over the training rows.
     {fitted}
@@ -90,7 +91,8 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
         y : array-like of shape (n_rows,), optional
             Labels or numbers. None: all kernels have equal weights.
         sample_weight : array-like of shape (n_rows,), optional
-            Weights of the rows for the solver.
+            Weights of the rows: a whole number counts as so many rows, but in the errors of
+            ``"ridge"``; ``"bayes"`` minds them in the centring and the components alone.
 
         Returns
         -------
@@ -99,23 +101,32 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
         self._check_parameters()
         require("n_components", self.n_components, "1", "inf", numbers.Integral)
         views = self._check(X, reset=True)
-        if sample_weight is not None:
-            sample_weight = check_row_weights(sample_weight, views)
-        targets, epsilon = self._targets(X, views, y)
-        problem = Problem(targets, float(self.C), sample_weight, epsilon)
+        weight = check_row_weights(sample_weight, views)
+        targets, epsilon = self._targets(views, y, weight)
+        used = weight > 0
+        views, weight = views.take(used), weight[used]
+        given = None if sample_weight is None else weight
+        problem = Problem(targets[used], float(self.C), given, epsilon)
         bank = self._find_weights(views, problem)
-        K = self._balanced(bank.combine(self.kernel_weights_), views.present)
-        self.centring_ = centre(K)
+        K = self._balanced(bank.combine(self.kernel_weights_), views.present, self.kernel_weights_)
+        share = weight / weight.sum()
+        mean = K @ share
+        K += share @ mean - mean - mean[:, None]
+        root = np.sqrt(share)
         k = min(self.n_components, len(K))
-        values, vectors = eigh(K, subset_by_index=(len(K) - k, len(K) - 1))
+        within = root[:, None] * K * root
+        values, vectors = eigh(within, subset_by_index=(len(K) - k, len(K) - 1))
         values, vectors = values[::-1], vectors[:, ::-1]
         values = np.where(values > 1e-10 * max(values[0], 1e-300), values, 0.0)
-        signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(k)])
-        self.components_ = vectors * signs * inverse(np.sqrt(values))
-        self.explained_variance_ = values / len(K)
+        coefficients = root[:, None] * vectors * inverse(np.sqrt(values))
+        projected = K @ coefficients
+        signs = np.sign(projected[np.abs(projected).argmax(axis=0), np.arange(k)])
+        self.components_ = coefficients * np.where(signs, signs, 1)
+        self.offset_ = mean @ self.components_
+        self.explained_variance_ = values
         return self
 
-    def _targets(self, X, views, y):
+    def _targets(self, views, y, weight):
         """Columns of targets, and the tube of a regression."""
         if y is None:
             if self.solver != "mean":
@@ -125,13 +136,13 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
                 )
             return np.zeros((views.n_rows, 1)), None
         if type_of_target(y) in ("continuous", "continuous-multioutput"):
-            _, y = check_numbers(self, y, check_row_weights(None, views))
-            return ((y - y.mean()) / (y.std() or 1.0))[:, None], 0.1
-        classes, codes = check_classes(self, y, views.n_rows)
-        return as_targets(codes, len(classes)), None
+            _, y = check_numbers(self, y, weight)
+            return standardised(y, weight)[0], 0.1
+        task, codes = check_labels(self, y, weight)
+        return as_targets(codes, len(task.classes)), None
 
     def _represent(self, views):
-        return self.centring_.apply(self._gram(views)) @ self.components_
+        return self._gram(views) @ self.components_ - self.offset_
 
     @property
     def _n_features_out(self):
