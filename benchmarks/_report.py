@@ -9,27 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from threadpoolctl import threadpool_info
 
-PACKAGES = [
-    "mmgraph",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "numba",
-    "cca-zoo",
-    "hmmlearn",
-    "MKLpy",
-    "himalaya",
-    "rbms",
-    "multivae",
-    "dtaidistance",
-    "tslearn",
-    "pomegranate",
-    "dynamax",
-    "mofapy2",
-    "torch",
-    "cupy-cuda12x",
-    "cupy-cuda13x",
-]
+PACKAGES = (
+    "mmgraph numpy scipy scikit-learn numba numba-cuda cca-zoo hmmlearn MKLpy himalaya rbms"
+    " multivae dtaidistance tslearn pomegranate dynamax mofapy2 torch cupy-cuda12x cupy-cuda13x"
+)
 
 
 def list_table(rows):
@@ -43,7 +26,7 @@ def list_table(rows):
 def environment():
     """The machine, its threads, and the versions of what may be compared."""
     found = {}
-    for name in PACKAGES:
+    for name in PACKAGES.split():
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -3,12 +3,12 @@
 from types import MappingProxyType
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.base import ClassifierMixin, RegressorMixin, clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from .backend.arrays import beside, namespace, special, to_numpy
 from .targets import Classes, Numbers, check_labels, check_numbers
 
 __all__ = [
@@ -34,9 +34,10 @@ class PosteriorClassifier(ClassifierMixin):
         Returns
         -------
         ndarray of shape (n_rows,)
+            Of NumPy, wherever X is.
         """
-        views = self._check(X)
-        return self.classes_[self._opinion(views).argmax(axis=1)]
+        best = self._opinion(self._check(X)).argmax(axis=1)
+        return self.classes_[to_numpy(best)]
 
     def predict_proba(self, X):
         """Probability of each class.
@@ -52,7 +53,9 @@ class PosteriorClassifier(ClassifierMixin):
             Columns in the order of `classes_`, in the floating type of X.
         """
         views = self._check(X)
-        return softmax(self._opinion(views), axis=1).astype(views.dtype, copy=False)
+        opinion = self._opinion(views)
+        found = special(namespace(opinion)).softmax(opinion, axis=1)
+        return beside(found.astype(views.dtype, copy=False), X)
 
 
 class FusionClassifier(PosteriorClassifier):

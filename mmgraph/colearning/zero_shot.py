@@ -4,12 +4,9 @@ import numbers
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
-from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_array
 
-from ..backend.arrays import beside, namespace, pick, special, to_numpy
+from ..backend.arrays import beside, pick
 from ..base import MultimodalEstimator
 from ..coordinated.embedding import SIMILARITIES, EmbeddingUser, geometry
 from ..engine.kernels import NAMES, automatic, centre, gram
@@ -28,9 +25,7 @@ class ScoreClassifier(PosteriorClassifier):
 
     def _calibrated(self, views):
         """Scores of the classes, those of seen classes less the calibration term."""
-        views = self._check(X)
         scores = self._scores(views) - self.calibration * views.xp.asarray(self.seen_)
-        scores = self._scores(views) - self.calibration * self.seen_
         return scores.astype(views.dtype, copy=False)
 
     def decision_function(self, X):
@@ -46,43 +41,8 @@ class ScoreClassifier(PosteriorClassifier):
         ndarray of shape (n_rows, n_classes), or (n_rows,) of two classes
             With two classes, the score of the second less that of the first.
         """
-        scores = self._calibrated(X)
-        return beside(scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores, X)
-
-    def predict_proba(self, X):
-        """Probability of each class: the softmax of score / temperature.
-
-        Parameters
-        ----------
-        X : array-like or CSR matrix of shape (n_rows, n_features)
-            NaN marks absent modalities.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes)
-            Columns in the order of `classes_`.
-        """
-        scores = self._calibrated(X)
-        softmax = special(namespace(scores)).softmax
-        return beside(softmax(scores / scores.dtype.type(self.temperature_), axis=1), X)
-
-    def predict(self, X):
-        """The class of the highest score.
-
-        Parameters
-        ----------
-        X : array-like or CSR matrix of shape (n_rows, n_features)
-            NaN marks absent modalities.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,)
-            Of NumPy, wherever X is.
-        """
-        best = self._calibrated(X).argmax(axis=1)
-        return self.classes_[to_numpy(best)]
         scores = self._calibrated(self._check(X))
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+        return beside(scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores, X)
 
     def _opinion(self, views):
         return self._calibrated(views) / self.temperature_
@@ -216,9 +176,6 @@ class ZeroShotClassifier(ScoreClassifier, EmbeddingUser):
         for code, label in enumerate(labels.tolist()):
             known.setdefault(label, _direction(pick(rows, codes == code)))
         trained = xp.stack([known[label] for label in labels.tolist()])
-        self.temperature_ = _likeliest_temperature(self._cosines(views, trained), codes)
-            known.setdefault(label, _direction(rows[codes == code]))
-        trained = np.array([known[label] for label in labels.tolist()])
         self.temperature_ = fit_temperature(self._cosines(views, trained), codes)
         self.classes_ = np.unique(list(described)) if described else labels
         self.class_points_ = xp.stack([known[label] for label in self.classes_.tolist()])
@@ -466,22 +423,6 @@ class ESZSLClassifier(ScoreClassifier, MultimodalEstimator):
 def _direction(points):
     """Mean of some points, of length one."""
     return unit(points.astype(float).mean(axis=0, keepdims=True))[0]
-
-
-def _likeliest_temperature(scores, codes, bounds=(1e-3, 1e3)):
-    """Temperature at which the softmax of score / temperature is likeliest.
-
-    `bounds` are in units of the scores' standard deviation.
-    """
-    scores = to_numpy(scores).astype(float)
-    unit_of_scores = scores.std() or 1.0
-    scores, rows = scores / unit_of_scores, np.arange(len(codes))
-
-    def loss(log_temperature):
-        return -log_softmax(scores / np.exp(log_temperature), axis=1)[rows, codes].mean()
-
-    found = minimize_scalar(loss, bounds=np.log(bounds), method="bounded").x
-    return float(np.exp(found) * unit_of_scores)
 
 
 def as_attributes(parameter, given, n_columns, labels):

@@ -143,17 +143,9 @@ def median_width(name, A, weights=None):
     rows' weights says.
     """
     if A.shape[0] > SAMPLE:
-        rows = np.random.default_rng(0).choice(A.shape[0], SAMPLE, replace=False)
-        A = pick(A, np.sort(rows))
-    D = to_numpy(distances(name, A))
-    D = D[np.triu_indices(len(D), 1)]
-    median = np.median(D) if len(D) else 0.0
-    if median == 0 and D.any():
-        median = np.median(D[D > 0])
-    return float(median) or 1.0
         some = np.sort(np.random.default_rng(0).choice(A.shape[0], SAMPLE, replace=False))
-        A, weights = A[some], None if weights is None else weights[some]
-    D = distances(name, A)
+        A, weights = pick(A, some), None if weights is None else weights[some]
+    D = to_numpy(distances(name, A))
     pairs = np.triu_indices(len(D), 1)
     D = D[pairs]
     rounding = 1e-12 * D.max(initial=0)
@@ -202,7 +194,8 @@ def automatic(name, A, params, weights=None):
         if name in RADIAL:
             params["gamma"] = 1 / median_width(name, A, weights)
         else:
-            squares = np.ravel((A.multiply(A) if sp.issparse(A) else A * A).sum(axis=1))
+            squares = (A.multiply(A) if sp.issparse(A) else A * A).sum(axis=1)
+            squares = np.ravel(to_numpy(squares))
             params["gamma"] = 1 / (float(np.average(squares, weights=weights)) or 1.0)
     return kernel
 

@@ -21,6 +21,8 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.special import log_softmax, logsumexp, softmax
 
+from ..backend.arrays import to_numpy
+
 __all__ = [
     "CLASS_RULES",
     "Gate",
@@ -213,7 +215,7 @@ def fit_temperature(scores, codes, row_weights=None):
     float
         At most a thousand standard deviations of the scores.
     """
-    scores = np.asarray(scores, float)
+    scores = np.asarray(to_numpy(scores), float)
     row_weights = np.ones(len(codes)) if row_weights is None else row_weights
     centred = scores - scores.mean(axis=1, keepdims=True)
     unit = np.sqrt(np.average(np.square(centred).mean(axis=1), weights=row_weights)) or 1.0
