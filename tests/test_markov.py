@@ -4,13 +4,17 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from mmgraph.backend.kernels import markov as kernels
 from mmgraph.backend.random import key
 from mmgraph.engine import markov
+from mmgraph.engine.additive import AdditiveGaussian
 from mmgraph.engine.emissions import Bernoulli, Categorical, Gaussian, Prior
+from mmgraph.engine.kronecker import Kronecker
 from mmgraph.engine.markov import Data, Model, Priors, Stream
+from mmgraph.engine.ties import Coupled, Lasting, joint_states, nearest, scaled_to
 from mmgraph.engine.transitions import Band, Dense, transition
 
 LEFT_RIGHT = np.array([[0.6, 0.4, 0.0], [0.0, 0.7, 0.3], [0.0, 0.0, 1.0]])
@@ -53,9 +57,10 @@ class Paths:
                 found if stream.states is None else found[:, stream.states]
             )
         if data.known is not None:
-            for t, state in enumerate(data.known):
-                if state >= 0:
-                    total[t, np.arange(model.n_states) != state] = -np.inf
+            possible = np.eye(model.n_states) if data.possible is None else data.possible
+            for t, case in enumerate(data.known):
+                if case >= 0:
+                    total[t, possible[case] == 0] = -np.inf
         self.all = []
         for a, b in itertools.pairwise(data.offsets):
             paths = np.array(list(itertools.product(range(model.n_states), repeat=b - a)))
@@ -99,6 +104,62 @@ CASES = {
         Band.of(LEFT_RIGHT), known=np.array([-1, 0, -1, 1, -1, -1, -1, 2]), **more
     ),
 }
+
+
+def of_chains(transition, maps=(None, None), *, lengths=(4, 1, 3), dtype=np.float64, known=None):
+    """A model over tuples of states, whose streams may each have states of their own."""
+    rng = np.random.default_rng(0)
+    offsets = np.cumsum([0, *lengths])
+    n, n_states = offsets[-1], len(transition.parts)
+    sizes = [n_states if states is None else states.max() + 1 for states in maps]
+    real = gaussian(rng, sizes[0])
+    bits = Bernoulli(rng.uniform(0.1, 0.9, (sizes[1], 2)))
+    x, b = rng.normal(size=(n, 2)).astype(dtype), rng.integers(0, 2, (n, 2)).astype(dtype)
+    start = transition.maximise_start(
+        rng.dirichlet(np.ones(n_states)), np.full(n_states, 1 / n_states)
+    )
+    streams = Stream(real, maps[0]), Stream(bits, maps[1])
+    features = real.features(x, rng.random(n) < 0.7), bits.features(b, rng.random(n) < 0.7)
+    data = Data(features, offsets)
+    if known is not None:
+        data = data.where(np.asarray(known), transition.parts)
+    return Model(start, transition, streams), data
+
+
+def coupled(sizes=(2, 3), asynchrony=None, right=False, **more):
+    parts, rng = joint_states(sizes, asynchrony), np.random.default_rng(2)
+    matrix = rng.dirichlet(np.ones(len(parts)), len(parts))
+    if right:
+        steps = parts[None] - parts[:, None]
+        matrix = matrix * ((steps >= 0) & (steps <= 1)).all(axis=2)
+        matrix /= matrix.sum(axis=1, keepdims=True)
+    return of_chains(Coupled.of(matrix, parts), parts.T, **more)
+
+
+def lasting(**more):
+    matrix = np.array([[0.6, 0.3, 0.1], [0.0, 0.5, 0.5], [0.7, 0.0, 0.3]])
+    moves = Lasting.of(matrix, 2)
+    states = moves.parts[:, 0]
+    return of_chains(moves, (states, states), **more)
+
+
+def factorial(sizes=(2, 3), **more):
+    rng = np.random.default_rng(2)
+    return of_chains(Kronecker(tuple(ergodic(size, rng) for size in sizes)), **more)
+
+
+CASES["coupled"] = coupled
+CASES["coupled, right"] = lambda **more: coupled((3, 3), 1, right=True, **more)
+CASES["coupled, three"] = lambda **more: coupled((2, 2, 2), lengths=(3, 1, 3), **more)
+CASES["coupled, known"] = lambda **more: coupled(
+    known=[[-1, -1], [0, -1], [-1, 2], [1, 1], [-1, -1], [-1, 0], [1, -1], [-1, -1]], **more
+)
+CASES["lasting"] = lasting
+CASES["lasting, known"] = lambda **more: lasting(known=[[-1], [0], [0], [-1], [2], [-1], [1], [-1]])
+CASES["factorial"] = factorial
+CASES["factorial, three"] = lambda **more: factorial((2, 1, 3), **more)
+CASES["factorial, four"] = lambda **more: factorial((2, 2, 1, 2), lengths=(3, 1, 3), **more)
+CASES["factorial, float32"] = lambda **more: factorial(dtype=np.float32, **more)
 RING = np.array([[0.5, 0.5, 0.0], [0.0, 0.4, 0.6], [1.0, 0.0, 0.0]])
 CASES["ring"] = lambda **more: case(Band.of(RING), **more)
 cases = pytest.mark.parametrize("name", CASES)
@@ -113,6 +174,15 @@ def sizes(request, monkeypatch):
         monkeypatch.setattr(markov, "BLOCK", block)
         monkeypatch.setattr(markov, "LARGEST", largest)
         monkeypatch.setattr(markov, "LEAST", 2)
+
+
+def unpacked(transition, counts, matrix):
+    """Counts in the form of a transition, and those in a matrix, as lists of matrices."""
+    if isinstance(transition, Kronecker):
+        parts, sizes = transition.parts, transition.sizes
+        groups = [np.eye(size)[part] for size, part in zip(sizes, parts.T, strict=True)]
+        return transition.unpacked(counts), [group.T @ matrix @ group for group in groups]
+    return [getattr(transition, "arcs", transition).unpacked(counts)], [matrix]
 
 
 def tolerance(data):
@@ -154,13 +224,11 @@ def test_expected_statistics(name, sizes):
     close = tolerance(data)
     assert counts.log_likelihood == pytest.approx(truth.log_likelihood().sum(), rel=1e-6)
     np.testing.assert_allclose(counts.start, gamma[data.offsets[:-1]].sum(axis=0), **close)
-    if isinstance(model.transition, Band):
-        xi = model.transition._replace(values=counts.transition).matrix, xi
-    else:
-        xi = counts.transition, xi
-    np.testing.assert_allclose(*xi, **close)
+    for found, want in zip(*unpacked(model.transition, counts.transition, xi), strict=True):
+        np.testing.assert_allclose(found, want, **close)
     for stream, f, statistics in zip(model.streams, data.features, counts.emissions, strict=True):
-        own = gamma if stream.states is None else gamma @ np.eye(2)[stream.states]
+        states = np.arange(model.n_states) if stream.states is None else stream.states
+        own = gamma @ np.eye(states.max() + 1)[states]
         np.testing.assert_allclose(statistics[0], own.T @ f, **close)
 
 
@@ -173,33 +241,38 @@ def test_best_paths(name, sizes):
     np.testing.assert_allclose(best, true_best, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["dense", "band", "known"])
+@pytest.mark.parametrize(
+    "name", ["dense", "band", "known", "coupled, right", "lasting", "factorial, three"]
+)
 def test_statistics_along_the_best_path(name):
     model, data = CASES[name]()
+    n = model.n_states
     counts = markov.expect(model, data, "viterbi")
     path, best = Paths(model, data).best()
     assert counts.log_likelihood == pytest.approx(best.sum())
-    matrix = np.zeros((3, 3))
+    matrix = np.zeros((n, n))
     for a, b in itertools.pairwise(data.offsets):
         np.add.at(matrix, (path[a : b - 1], path[a + 1 : b]), 1)
-    found = counts.transition
-    if name != "dense":
-        found = model.transition._replace(values=found).matrix
-    np.testing.assert_allclose(found, matrix)
-    np.testing.assert_allclose(counts.start, np.bincount(path[data.offsets[:-1]], minlength=3))
-    np.testing.assert_allclose(counts.emissions[0][0], np.eye(3)[path].T @ data.features[0])
+    for found, want in zip(*unpacked(model.transition, counts.transition, matrix), strict=True):
+        np.testing.assert_allclose(found, want)
+    np.testing.assert_allclose(counts.start, np.bincount(path[data.offsets[:-1]], minlength=n))
+    states = model.streams[0].states
+    own = path if states is None else states[path]
+    own = np.eye(len(counts.emissions[0][0]))[own]
+    np.testing.assert_allclose(counts.emissions[0][0], own.T @ data.features[0])
 
 
-@pytest.mark.parametrize("name", ["dense", "band"])
+@pytest.mark.parametrize("name", ["dense", "band", "coupled, right", "lasting", "factorial"])
 def test_drawn_states_have_the_posterior(name):
     model, data = CASES[name]()
+    n = model.n_states
     draws = markov.draw_states(model, data, 4000, key(0))
     truth = Paths(model, data)
     first, _ = truth.all[0]
     log_p = truth.all[0][1]
     p = np.exp(log_p - logsumexp(log_p))
-    code = 3 ** np.arange(4)[::-1]
-    share = np.bincount(draws[:, :4] @ code, minlength=81) / 4000
+    code = n ** np.arange(4)[::-1]
+    share = np.bincount(draws[:, :4] @ code, minlength=n**4) / 4000
     assert abs(share - p[np.argsort(first @ code)]).max() < 0.04
     again = markov.draw_states(model, data, 10, key(0))
     np.testing.assert_array_equal(again, draws[:10])
@@ -234,6 +307,123 @@ def test_learning_never_lowers_the_objective(transition, algorithm, strength):
     assert learnt.transition.matrix[LEFT_RIGHT == 0].max() == 0
     np.testing.assert_allclose(learnt.transition.matrix.sum(axis=1), 1)
     assert learnt.start.sum() == pytest.approx(1)
+
+
+LEARNT = {
+    "coupled": lambda: coupled((2, 3), lengths=[20] * 6),
+    "coupled, three": lambda: coupled((2, 2, 3), lengths=[20] * 6),
+    "coupled, right": lambda: coupled((4, 4), 1, right=True, lengths=[20] * 6),
+    "coupled, apart": lambda: coupled((4, 4), 2, right=True, lengths=[20] * 6),
+    "lasting": lambda: lasting(lengths=[20] * 6),
+    "factorial": lambda: factorial((2, 3), lengths=[20] * 6),
+    "additive": lambda: additive(),
+    "additive, diagonal": lambda: additive(diagonal=True),
+}
+
+
+def additive(diagonal=False, lengths=(20,) * 6):
+    """A factorial model whose first stream has means that are sums."""
+    model, data = factorial((2, 3), lengths=lengths)
+    rng, parts = np.random.default_rng(3), model.transition.parts
+    means = rng.normal(size=(2, 2))[parts[:, 0]] + rng.normal(size=(3, 2))[parts[:, 1]]
+    one = AdditiveGaussian(means, np.eye(2), parts, diagonal)
+    rows, shown = data.features[0][:, 1:3].copy(), data.features[0][:, 0] > 0
+    features = one.features(rows, shown), data.features[1]
+    streams = Stream(one), model.streams[1]
+    return model._replace(streams=streams), data._replace(features=features)
+
+
+@pytest.mark.parametrize("name", LEARNT)
+@pytest.mark.parametrize("algorithm", ["em", "viterbi"])
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_learning_with_ties_never_lowers_the_objective(name, algorithm, strength):
+    model, data = LEARNT[name]()
+    emission = Prior(strength, strength, strength, strength, floor=1e-6)
+    priors = Priors(strength, strength, emission)
+    epochs = list(markov.train(model, data, priors, max_iter=25, tol=0.0, algorithm=algorithm))
+    objective = np.array([epoch.metrics["objective"] for epoch in epochs])
+    assert len(epochs) > 2
+    assert (np.diff(objective) > -1e-9).all()
+    learnt = epochs[-1].model
+    matrix = learnt.transition.matrix
+    assert matrix[model.transition.matrix == 0].max(initial=0) == 0
+    np.testing.assert_allclose(matrix.sum(axis=1), 1)
+    assert learnt.start.sum() == pytest.approx(1)
+
+
+def test_tables_of_coupled_chains_are_the_counted_ones():
+    """Without limits the most probable tables are the shares of the counts, chain by chain."""
+    model, data = coupled((2, 3), lengths=[20] * 6)
+    counts = markov.expect(model, data)
+    learnt = markov.maximise(model, counts, Priors())
+    parts = model.transition.parts
+    xi = model.transition.arcs.unpacked(counts.transition)
+    shares = [xi @ np.eye(n)[part] for n, part in zip((2, 3), parts.T, strict=True)]
+    tables = [share / share.sum(axis=1, keepdims=True) for share in shares]
+    want = tables[0][:, parts[:, 0]] * tables[1][:, parts[:, 1]]
+    np.testing.assert_allclose(learnt.transition.matrix, want, atol=1e-12)
+    first = [counts.start @ np.eye(n)[part] for n, part in zip((2, 3), parts.T, strict=True)]
+    first = np.outer(*first).ravel()
+    np.testing.assert_allclose(learnt.start, first / first.sum(), atol=1e-12)
+
+
+def test_proportional_fitting():
+    """The best product over some of the tuples, beside a search over its factors."""
+    rng, parts = np.random.default_rng(0), joint_states((3, 3), 1)
+    counts = rng.gamma(1.0, size=(4, len(parts)))
+    counts[3] = 0
+    even = np.full(counts.shape, 1 / len(parts))
+    found = scaled_to(counts, even, parts)
+    np.testing.assert_array_equal(found[3], even[3])
+    for row, own in zip(counts[:3], found[:3], strict=True):
+        assert own.sum() == pytest.approx(1)
+        for part in parts.T:
+            group = np.eye(3)[part]
+            np.testing.assert_allclose(own @ group, row @ group / row.sum(), atol=1e-10)
+
+        def loss(v, row=row):
+            log_p = v[:3][parts[:, 0]] + v[3:][parts[:, 1]]
+            return -row @ (log_p - logsumexp(log_p))
+
+        best = minimize(loss, np.zeros(6)).fun
+        assert -row @ np.log(own) == pytest.approx(best, abs=1e-7)
+
+
+def test_tuples_of_states():
+    assert joint_states((5, 5), 1).shape == (13, 2)
+    np.testing.assert_array_equal(joint_states((2, 2)), [[0, 0], [0, 1], [1, 0], [1, 1]])
+    parts = joint_states((3, 3), 1)
+    found = parts[nearest(parts, np.array([[0, 0], [2, 1], [0, 2]]))]
+    np.testing.assert_array_equal(found[:2], [[0, 0], [2, 1]])
+    assert abs(found[2] - [0, 2]).sum() == 1
+
+
+def test_states_that_last():
+    """Left out of the phases, a state leaves to where it left to; the first is one that lasts."""
+    matrix = np.array([[0.6, 0.3, 0.1], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]])
+    moves = Lasting.of(matrix, 3)
+    np.testing.assert_allclose(moves.matrix.sum(axis=1), 1)
+    np.testing.assert_allclose(moves.leaves, [[0.4] * 3, [0.5] * 3, [0] * 3])
+    np.testing.assert_allclose(moves.durations()[0], [0.4, 0.24, 0.36])
+    np.testing.assert_allclose(moves.durations()[2], [0, 0, 1])
+    counts = moves.arcs.no_counts()
+    same = moves.maximise(counts, 0.0)
+    np.testing.assert_allclose(same.matrix, moves.matrix)
+    start = np.zeros(9)
+    start[0] = 1
+    assert moves.n_parameters(start) == 3 * 1 + 3 + 1  # leaving; where to, from the first state
+
+
+@pytest.mark.parametrize(("asynchrony", "free"), [(None, 12), (1, 10)])
+def test_free_parameters_of_coupled_chains(asynchrony, free):
+    """Each chain moves on or not: one a chain, where it can and a limit does not decide for it."""
+    parts = joint_states((3, 3), asynchrony)
+    steps = parts[None] - parts[:, None]
+    arcs = ((steps >= 0) & (steps <= 1)).all(axis=2)
+    moves = Coupled.of(arcs / arcs.sum(axis=1, keepdims=True), parts)
+    start = np.zeros(len(parts))
+    start[0] = 1
+    assert moves.n_parameters(start) == free
 
 
 def test_merged_statistics_are_those_of_all():

@@ -214,6 +214,11 @@ class Gaussian(_Emission):
         penalty += (prior.scatter + prior.mean * self.means**2) / self.variances
         return -0.5 * float(penalty.sum())
 
+    @property
+    def n_parameters(self):
+        """Free parameters."""
+        return self.means.size + (len(self.means) if self.spherical else self.variances.size)
+
     def mean(self):
         """Expected values in each state, of shape (n_states, n_columns)."""
         return self.means
@@ -276,17 +281,22 @@ class DenseGaussian(_Emission):
         products = [(features * g[:, None]).T @ features for g in posterior.T]
         return (np.array(products, np.float64),)
 
+    def _shared(self, means, statistics, prior):
+        """The most probable covariance that all states share, about given means."""
+        count, first = statistics[0][:, :1], statistics[0][:, 1:]
+        scatter = statistics[1][1:, 1:] - first.T @ means - means.T @ first
+        scatter += means.T @ ((count + prior.mean) * means)
+        scatter += prior.scatter * np.eye(len(scatter))
+        total = count.sum() + prior.covariance
+        return _floored(scatter / total if total > FEW else self.covariances, prior)
+
     def maximise(self, statistics, prior):
         """The most probable parameters given statistics."""
         n = self.means.shape[1]
         if self.tied:
             count, first = statistics[0][:, :1], statistics[0][:, 1:]
             means = _divide(first, count + prior.mean, self.means)
-            scatter = statistics[1][1:, 1:] - first.T @ means - means.T @ first
-            scatter += means.T @ ((count + prior.mean) * means) + prior.scatter * np.eye(n)
-            total = count.sum() + prior.covariance
-            covariances = _floored(scatter / total if total > FEW else self.covariances, prior)
-            return replace(self, means=means, covariances=covariances)
+            return replace(self, means=means, covariances=self._shared(means, statistics, prior))
         moments = statistics[0]
         count, first = moments[:, :1, 0], moments[:, 0, 1:]
         means = _divide(first, count + prior.mean, self.means)
@@ -306,6 +316,13 @@ class DenseGaussian(_Emission):
             2 * prior.covariance * half_log_det.sum() + prior.scatter * np.square(whiten).sum()
         )
         return -0.5 * float(penalty + prior.mean * np.square(z).sum())
+
+    @property
+    def n_parameters(self):
+        """Free parameters."""
+        n = self.means.shape[1]
+        matrices = 1 if self.tied else len(self.means)
+        return self.means.size + matrices * n * (n + 1) // 2
 
     def mean(self):
         """Expected values in each state, of shape (n_states, n_columns)."""
@@ -374,6 +391,11 @@ class Mixture(_Emission):
         own = prior.counts * np.log(self.shares).sum() if prior.counts else 0.0
         return float(own) + self.components.log_prior(prior)
 
+    @property
+    def n_parameters(self):
+        """Free parameters."""
+        return self.shares.size - len(self.shares) + self.components.n_parameters
+
     def mean(self):
         """Expected values in each state, of shape (n_states, n_columns)."""
         n_states, n_mix = self.shares.shape
@@ -425,6 +447,11 @@ class Categorical(_Emission):
     def log_prior(self, prior):
         """Log-density of the parameters, up to a constant."""
         return prior.counts * float(np.log(self.probabilities).sum()) if prior.counts else 0.0
+
+    @property
+    def n_parameters(self):
+        """Free parameters."""
+        return self.probabilities.size - len(self.probabilities)
 
     def mean(self):
         """Probabilities in each state, of shape (n_states, n_columns)."""
@@ -488,6 +515,11 @@ class Poisson(_Emission):
         rates = np.maximum(self.rates, 1e-30)
         return prior.counts * float((self.overall * np.log(rates) - rates).sum())
 
+    @property
+    def n_parameters(self):
+        """Free parameters."""
+        return self.rates.size
+
     def mean(self):
         """Rates of each state, of shape (n_states, n_columns)."""
         return self.rates
@@ -535,6 +567,11 @@ class Bernoulli(_Emission):
         """Log-density of the parameters, up to a constant."""
         p = np.clip(self.probabilities, 1e-30, 1 - 1e-15)
         return prior.counts * float((np.log(p) + np.log1p(-p)).sum())
+
+    @property
+    def n_parameters(self):
+        """Free parameters."""
+        return self.probabilities.size
 
     def mean(self):
         """Probabilities in each state, of shape (n_states, n_columns)."""

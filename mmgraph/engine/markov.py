@@ -18,6 +18,8 @@ from ..backend import kernels
 from ..backend.kernels.threads import in_parallel
 from ..backend.random import derive
 from .emissions import Prior, Scale
+from .kronecker import Kronecker
+from .ties import Coupled, Lasting
 from .transitions import Band, Dense, log_dirichlet
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "best_paths",
     "draw_states",
     "expect",
+    "expect_possible",
     "log_densities",
     "maximise",
     "posteriors",
@@ -87,18 +90,30 @@ class Model(NamedTuple):
     ----------
     start : ndarray of shape (n_states,)
         Distribution of the first state of a sequence.
-    transition : Dense or Band
+    transition : Dense, Band, Coupled, Lasting or Kronecker
     streams : tuple of Stream
     """
 
     start: np.ndarray
-    transition: Dense | Band
+    transition: Dense | Band | Coupled | Lasting | Kronecker
     streams: tuple
 
     @property
     def n_states(self):
         """Number of states of the chain."""
         return len(self.start)
+
+    @property
+    def sizes(self):
+        """States of each of the chains whose tuples the states are."""
+        return tuple((self.transition.parts.max(axis=0) + 1).tolist())
+
+    def by_chain(self, posterior):
+        """Probabilities of the states of each chain, side by side, from those of the states."""
+        if self.sizes == (self.n_states,):
+            return posterior
+        groups = [np.eye(part.max() + 1)[part] for part in self.transition.parts.T]
+        return posterior @ np.hstack(groups).astype(posterior.dtype)
 
     def reweighted(self, weights):
         """The model with other weights of its streams."""
@@ -116,12 +131,29 @@ class Data(NamedTuple):
     offsets : ndarray of int64, shape (n_sequences + 1,)
         First frame of each sequence, and the number of frames.
     known : ndarray of int, shape (n_frames,), or None
-        State of each frame where it is known, else -1.
+        What is known of the state of each frame: a row of `possible`, or -1 for nothing.
+    possible : ndarray of bool, shape (n_cases, n_states), or None
+        States that each case leaves possible. None: the one of its number.
     """
 
     features: tuple
     offsets: np.ndarray
     known: np.ndarray | None = None
+    possible: np.ndarray | None = None
+
+    def where(self, known, parts):
+        """The same frames, with something known of the states of the chains.
+
+        Parameters
+        ----------
+        known : ndarray of int, shape (n_frames, n_chains)
+            State of each chain, or -1.
+        parts : ndarray of int, shape (n_states, n_chains)
+            States of the chains in each state.
+        """
+        cases, codes = np.unique(known, axis=0, return_inverse=True)
+        possible = ((cases[:, None] == parts) | (cases[:, None] < 0)).all(axis=2)
+        return self._replace(known=codes.ravel(), possible=possible)
 
     @property
     def n_frames(self):
@@ -151,6 +183,15 @@ class Counts(NamedTuple):
     start: np.ndarray
     transition: np.ndarray
     emissions: tuple
+
+    def times(self, factor):
+        """Those of as many sequences again."""
+        return Counts(
+            self.log_likelihood * factor,
+            self.start * factor,
+            self.transition * factor,
+            tuple(tuple(a * factor for a in own) for own in self.emissions),
+        )
 
     def merge(self, other):
         """Those of both sets of sequences."""
@@ -340,6 +381,17 @@ def expect(model, data, algorithm="em"):
     return first
 
 
+def expect_possible(model, data, algorithm="em"):
+    """As :func:`expect`; raises ValueError if sequences are impossible under the model."""
+    counts = expect(model, data, algorithm)
+    if not np.isfinite(counts.log_likelihood):
+        raise ValueError(
+            "a sequence is impossible under the model: check the known states against the "
+            "topology, or give the probabilities a prior."
+        )
+    return counts
+
+
 def maximise(model, counts, priors):
     """The most probable parameters given expected statistics.
 
@@ -355,15 +407,13 @@ def maximise(model, counts, priors):
     Model
     """
     start = np.where(model.start > 0, counts.start + priors.start, 0.0)
+    start = model.transition.maximise_start(start, model.start)
     streams = (
         stream._replace(emission=stream.emission.maximise(statistics, priors.emission))
         for stream, statistics in zip(model.streams, counts.emissions, strict=True)
     )
-    return Model(
-        start / start.sum(),
-        model.transition.maximise(counts.transition, priors.transition),
-        tuple(streams),
-    )
+    transition = model.transition.maximise(counts.transition, priors.transition)
+    return Model(start, transition, tuple(streams))
 
 
 def log_prior(model, priors):
@@ -399,12 +449,7 @@ def train(model, data, priors, *, max_iter, tol, algorithm="em") -> Iterator[Epo
     """
     before = -np.inf
     for _ in range(max_iter):
-        counts = expect(model, data, algorithm)
-        if not np.isfinite(counts.log_likelihood):
-            raise ValueError(
-                "a sequence is impossible under the model: check the known states against the "
-                "topology, or give the probabilities a prior."
-            )
+        counts = expect_possible(model, data, algorithm)
         likelihood = counts.log_likelihood / data.n_frames
         objective = likelihood + log_prior(model, priors) / data.n_frames
         model = maximise(model, counts, priors)
@@ -481,10 +526,7 @@ class _Chain:
 
     @property
     def log_enter(self):
-        with np.errstate(divide="ignore"):
-            if isinstance(self.enter, tuple):
-                return self.enter[0], np.log(self.enter[1])
-            return np.log(self.enter)
+        return self.model.transition.logarithm(self.enter)
 
     def likelihood(self, data, rows):
         """Log-likelihood of frames under each state, and what the emissions keep of the work."""
@@ -507,9 +549,8 @@ class _Chain:
         if data.known is not None:
             known = data.known[rows]
             at = np.flatnonzero(known >= 0)
-            keep = total[at, known[at]]
-            total[at] = -np.inf
-            total[at, known[at]] = keep
+            possible = np.eye(self.model.n_states) if data.possible is None else data.possible
+            total[at] = np.where(possible[known[at]], total[at], -np.inf)
         return total, kept
 
     def filter(self, likelihood, offsets, start):

@@ -4,10 +4,19 @@ import numpy as np
 
 from .emissions import Mixture
 
-__all__ = ["cluster", "cut_evenly", "fill_gaps", "start_chain", "start_emission"]
+__all__ = [
+    "cluster",
+    "cut_by_chance",
+    "cut_evenly",
+    "fill_gaps",
+    "frames_spent",
+    "start_chain",
+    "start_emission",
+]
 
 MOST_ROWS = 20_000  # from which centres are found
 SWEEPS = 30  # of k-means, at most
+LARGEST = 1 << 22  # entries of a table of labels that are made at a time
 
 
 def cut_evenly(offsets, n_states):
@@ -15,6 +24,33 @@ def cut_evenly(offsets, n_states):
     lengths = np.diff(offsets)
     place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
     return place * n_states // np.repeat(lengths, lengths)
+
+
+def cut_by_chance(offsets, n_states, rng):
+    """State of each frame when all sequences are cut at the same shares of their length."""
+    lengths = np.diff(offsets)
+    place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+    cuts = np.sort(rng.random(n_states - 1))
+    return np.searchsorted(cuts, (place + 0.5) / np.repeat(lengths, lengths))
+
+
+def frames_spent(labels, offsets, most):
+    """Frames that the state has lasted already in each frame, and less than `most`.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (n_frames,)
+    offsets : ndarray of int64, shape (n_sequences + 1,)
+    most : int
+
+    Returns
+    -------
+    ndarray of int, shape (n_frames,)
+    """
+    enters = np.diff(labels, prepend=labels[0]) != 0
+    enters[offsets[:-1]] = True
+    rows = np.arange(len(labels))
+    return np.minimum(rows - np.maximum.accumulate(np.where(enters, rows, 0)), most - 1)
 
 
 def fill_gaps(x, present, offsets):
@@ -74,12 +110,17 @@ def cluster(rows, n_clusters, rng, known=None):
     labels = _nearest(some, centres)
     for _ in range(SWEEPS):
         counts = np.bincount(labels, minlength=n_clusters)[:, None]
-        sums = np.eye(n_clusters)[labels].T @ some
-        centres = np.where(counts > 0, sums / np.maximum(counts, 1), centres)
+        centres = np.where(counts > 0, group_means(some, labels, n_clusters), centres)
         before, labels = labels, _nearest(some, centres)
         if (labels == before).all():
             break
     return _nearest(rows, centres)
+
+
+def group_means(rows, labels, n_groups):
+    """Mean of the rows with each label; zeros where there are none."""
+    counts = np.bincount(labels, minlength=n_groups)[:, None]
+    return np.eye(n_groups)[labels].T @ rows / np.maximum(counts, 1)
 
 
 def start_chain(labels, offsets, first, allowed):
@@ -136,7 +177,6 @@ def start_emission(emission, x, present, labels, prior, rng):
             if len(own):
                 parts[own] = cluster(x[own], n_mix, rng)
         labels, n_groups = labels * n_mix + parts, n_states * n_mix
-    shares = np.eye(n_groups)[labels]
     careful = prior._replace(  # one frame more a state, so that none starts as a spike
         mean=prior.mean + 0.1,
         covariance=prior.covariance + 1.0,
@@ -144,11 +184,16 @@ def start_emission(emission, x, present, labels, prior, rng):
         counts=prior.counts + 0.1,
     )
     features = emission.features(x, np.ones(len(x), bool))
-    if isinstance(emission, Mixture):
-        counts = shares.sum(axis=0).reshape(emission.shares.shape)
-        own = emission.components.statistics(features, shares)
-        return emission.maximise((counts, *own), careful)
-    return emission.maximise(emission.statistics(features, shares), careful)
+    mixture = isinstance(emission, Mixture)
+    family = emission.components if mixture else emission
+    total, at_once = None, max(1, LARGEST // n_groups)
+    for rows in (slice(i, i + at_once) for i in range(0, len(x), at_once)):
+        found = family.statistics(features[rows], np.eye(n_groups)[labels[rows]])
+        total = found if total is None else tuple(a + b for a, b in zip(total, found, strict=True))
+    if mixture:
+        counts = np.bincount(labels, minlength=n_groups).reshape(emission.shares.shape)
+        total = (counts, *total)
+    return emission.maximise(total, careful)
 
 
 def _nearest(rows, centres):

@@ -1,4 +1,9 @@
-"""Transitions between the states of a hidden Markov model: dense, or along a few diagonals."""
+"""Transitions between the states of a hidden Markov model: dense, or along a few diagonals.
+
+All transitions answer the same questions, and so do those of :mod:`mmgraph.engine.ties`, whose
+probabilities are tied, and of :mod:`mmgraph.engine.kronecker`, of independent chains. A state may
+stand for those of several chains, or for a state and the time spent in it: ``parts`` says of which.
+"""
 
 from typing import NamedTuple
 
@@ -23,10 +28,19 @@ class Dense(NamedTuple):
 
     matrix: np.ndarray
 
+    @property
+    def parts(self):
+        """State of each chain in each state, of shape (n_states, n_chains): here of one."""
+        return np.arange(len(self.matrix))[:, None]
+
     def operands(self, dtype):
         """What the kernels carry forward and backward with, and what says who enters a state."""
         back = np.ascontiguousarray(self.matrix.T, dtype)
         return np.ascontiguousarray(self.matrix, dtype), back, back
+
+    def logarithm(self, enter):
+        """Logarithm of the last of the operands."""
+        return _log(enter)
 
     def carry(self, distribution):
         """Distribution of the next state."""
@@ -50,15 +64,32 @@ class Dense(NamedTuple):
         """Expected transitions from the sum of :meth:`count`."""
         return counts * self.matrix
 
+    def unpacked(self, counts):
+        """Counts as a matrix."""
+        return counts
+
+    def like(self, matrix):
+        """A transition of the same form, from its matrix."""
+        return Dense(matrix)
+
     def maximise(self, counts, pseudo):
         """The most probable transition given expected ones."""
         counts = np.where(self.matrix > 0, counts + pseudo, 0.0)
         total = counts.sum(axis=1, keepdims=True)
         return Dense(np.where(total > 0, counts / np.where(total > 0, total, 1), self.matrix))
 
+    def maximise_start(self, counts, start):
+        """The most probable distribution of the first state; `start` is the one before."""
+        return counts / counts.sum()
+
     def log_prior(self, pseudo):
         """Log-density of the probabilities, up to a constant."""
         return log_dirichlet(self.matrix, pseudo)
+
+    def n_parameters(self, start):
+        """Free parameters of the transition and of a start, whose zeros are fixed."""
+        arcs, firsts = np.count_nonzero(self.matrix), np.count_nonzero(start)
+        return arcs - len(self.matrix) + firsts - 1
 
 
 class Band(NamedTuple):
@@ -92,6 +123,11 @@ class Band(NamedTuple):
         """Number of states."""
         return self.values.shape[1]
 
+    @property
+    def parts(self):
+        """State of each chain in each state, of shape (n_states, n_chains): here of one."""
+        return np.arange(self.n_states)[:, None]
+
     def _arcs(self):
         """Shift, source and target of each arc, by number."""
         places, targets = np.nonzero(self.values)
@@ -100,10 +136,7 @@ class Band(NamedTuple):
     @property
     def matrix(self):
         """The same as a matrix of shape (n_states, n_states)."""
-        dense = np.zeros((self.n_states, self.n_states))
-        places, sources, targets = self._arcs()
-        dense[sources, targets] = self.values[places, targets]
-        return dense
+        return self.unpacked(self.values)
 
     def operands(self, dtype):
         """What the kernels carry forward and backward with, and what says who enters a state."""
@@ -112,6 +145,10 @@ class Band(NamedTuple):
         leaving[places, sources] = self.values[places, targets]
         enter = self.shifts, self.values.astype(dtype)
         return enter, (-self.shifts, leaving), enter
+
+    def logarithm(self, enter):
+        """Logarithm of the last of the operands."""
+        return enter[0], _log(enter[1])
 
     def carry(self, distribution):
         """Distribution of the next state."""
@@ -141,6 +178,20 @@ class Band(NamedTuple):
         """Expected transitions from the sum of :meth:`count`."""
         return counts * self.values
 
+    def unpacked(self, counts):
+        """Counts as a matrix."""
+        found = np.zeros((self.n_states, self.n_states))
+        places, sources, targets = self._arcs()
+        found[sources, targets] = counts[places, targets]
+        return found
+
+    def like(self, matrix):
+        """A transition of the same form, from its matrix."""
+        places, sources, targets = self._arcs()
+        values = np.zeros_like(self.values)
+        values[places, targets] = matrix[sources, targets]
+        return self._replace(values=values)
+
     def maximise(self, counts, pseudo):
         """The most probable transition given expected ones."""
         places, sources, targets = self._arcs()
@@ -151,9 +202,17 @@ class Band(NamedTuple):
         values[places[seen], targets[seen]] = found[seen] / total[seen]
         return self._replace(values=values)
 
+    def maximise_start(self, counts, start):
+        """The most probable distribution of the first state; `start` is the one before."""
+        return counts / counts.sum()
+
     def log_prior(self, pseudo):
         """Log-density of the probabilities, up to a constant."""
         return log_dirichlet(self.values, pseudo)
+
+    def n_parameters(self, start):
+        """Free parameters of the transition and of a start, whose zeros are fixed."""
+        return np.count_nonzero(self.values) - self.n_states + np.count_nonzero(start) - 1
 
 
 def transition(matrix):
@@ -167,3 +226,8 @@ def transition(matrix):
 def log_dirichlet(p, pseudo):
     """Log-density of probabilities under pseudo-counts, up to a constant; zeros stay zeros."""
     return pseudo * float(np.log(p[p > 0]).sum()) if pseudo else 0.0
+
+
+def _log(p):
+    with np.errstate(divide="ignore"):
+        return np.log(p)

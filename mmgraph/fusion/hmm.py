@@ -13,6 +13,7 @@ from ..base import GenerativeMixin, MultimodalEstimator, RepresentationMixin, dr
 from ..engine import markov, segmentation
 from ..engine.emissions import COVARIANCES, KINDS, Prior, Scale, blank
 from ..engine.markov import Data, Model, Priors, Stream
+from ..engine.ties import Lasting
 from ..engine.transitions import transition
 from ..parameters import choose, require
 
@@ -58,6 +59,10 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     topology : {"ergodic", "left-right"} or array of shape (n_states, n_states), default="ergodic"
         Which transitions are possible: all; those to the same and to the next state, starting in
         the first; or those that are above 0 in a matrix, whose rows are where learning starts.
+    durations : int, default=1
+        How many frames long a state's duration has a distribution of its own; beyond, the state is
+        left with the same probability in each frame. 1: so it is from the first frame on. Each
+        state then stands for `durations` states of the chain, with shared emissions.
     stream_weights : dict of str to float, default=None
         Exponents w of the streams; 1 where not given. With weights other than 1 the likelihood is
         that of no distribution, but its use in inference is the same. A stream of weight 0 is
@@ -80,8 +85,11 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         0.001 (and never below 1e-10); all others are 0.
     algorithm : {"em", "viterbi"}, default="em"
         Learn over all paths, or along the most probable one.
+    learning_decay : float, default=0.7
+        The t-th batch that `partial_fit` sees has the weight t ** -learning_decay beside those
+        before it; above 0.5, and at most 1, with which all count the same.
     warm_start : bool, default=False
-        Whether `fit` goes on from the model of the last fit.
+        Whether learning goes on from the model of the last fit.
     dtype : {"float32", "float64"}, default="float64"
         Precision of the computation; statistics are added up in float64 in either.
     sequence : int or str, default=None
@@ -100,17 +108,22 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     model_ : Model
         The fitted model: start, transition, and a stream a modality. Real-valued emissions are in
         the units of their stream's ``scale``.
-    start_ : ndarray of shape (n_states,)
+    start_ : ndarray of shape (n_states * durations,)
         Distribution of the first state.
-    transition_ : ndarray of shape (n_states, n_states)
-        Probability of the column's state after the row's.
+    transition_ : ndarray of shape (n_states * durations, n_states * durations)
+        Probability of the column's state after the row's. Those of a state's frames stand next to
+        each other.
+    durations_ : ndarray of shape (n_states, durations)
+        Probability that a state lasts 1, 2, ... frames; the last column is that of all more.
     means_ : dict of str to ndarray of shape (n_states, n_columns)
         What each state emits on average.
     history_ : dict of str to list
         By iteration: ``log_likelihood`` and ``objective``, which has the log-prior added; in nats
         a frame, and of scaled values.
     n_iter_ : int
-        Iterations done.
+        Iterations done, or batches seen.
+    statistics_ : Counts
+        Mean statistics of a frame, where `partial_fit` has learnt.
     layout_ : Layout
         Columns of each stream.
     n_features_in_ : int
@@ -120,6 +133,8 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
 
     See Also
     --------
+    CoupledHMM : A chain a stream.
+    FactorialHMM : Independent chains behind all streams.
     HMMClassifier : One model a class, for sequences with a label.
 
     Notes
@@ -140,7 +155,9 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     ----------
     .. [1] Rabiner (1989), A tutorial on hidden Markov models and selected applications in speech
        recognition. Proceedings of the IEEE 77(2), 257-286; sections III and V.
-    .. [2] Potamianos, Neti, Gravier, Garg & Senior (2003), Recent advances in the automatic
+    .. [2] Cappe & Moulines (2009), On-line expectation-maximization algorithm for latent data
+       models. Journal of the Royal Statistical Society B 71(3), 593-613.
+    .. [3] Potamianos, Neti, Gravier, Garg & Senior (2003), Recent advances in the automatic
        recognition of audiovisual speech. Proceedings of the IEEE 91(9), 1306-1326.
 
     Examples
@@ -170,6 +187,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         covariance_type="diag",
         n_mix=2,
         topology="ergodic",
+        durations=1,
         stream_weights=None,
         init="auto",
         n_init=1,
@@ -177,6 +195,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         tol=1e-4,
         priors=None,
         algorithm="em",
+        learning_decay=0.7,
         warm_start=False,
         dtype="float64",
         sequence=None,
@@ -189,6 +208,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         self.covariance_type = covariance_type
         self.n_mix = n_mix
         self.topology = topology
+        self.durations = durations
         self.stream_weights = stream_weights
         self.init = init
         self.n_init = n_init
@@ -196,6 +216,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         self.tol = tol
         self.priors = priors
         self.algorithm = algorithm
+        self.learning_decay = learning_decay
         self.warm_start = warm_start
         self.dtype = dtype
         self.sequence = sequence
@@ -226,7 +247,57 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         """
         self._check_parameters()
         views = self._check(X, reset=not self._goes_on())
+        self._forget()
         return self._learn(views, _offsets(views), self._known(states, views))
+
+    def partial_fit(self, X, y=None, *, states=None):
+        """Learn from one more batch of whole sequences (stochastic EM [2]_).
+
+        The statistics of the batch, taken under the present model, join the mean of those before
+        it, and the parameters that suit the mean are the next model. The first batch says what
+        values are usual, and is where learning starts; after `fit` it starts anew, unless
+        ``warm_start`` is set.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Frames; NaN marks absent streams.
+        y : ignored
+        states : array-like of int, shape (n_rows,), optional
+            State of each frame where it is known, else -1.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As `fit`; only the first batch must show all streams.
+        """
+        self._check_parameters()
+        begun = hasattr(self, "statistics_")
+        views = self._check(X, reset=not (begun or self._goes_on()))
+        known, priors, offsets = self._known(states, views), self._priors(), _offsets(views)
+        if begun:
+            before = self.model_
+        else:
+            before = next(iter(self._starts(views, offsets, known, priors.emission)))
+            self._forget()
+        data = self._data(views, offsets, before, known)
+        counts = markov.expect_possible(before, data, self.algorithm)
+        mean = counts.times(1 / views.n_rows)
+        if begun:
+            rate = (1 + self.n_iter_) ** -self.learning_decay
+            mean = self.statistics_.times(1 - rate).merge(mean.times(rate))
+        self.n_iter_ = self.n_iter_ + 1 if begun else 1
+        self.n_seen_ = (self.n_seen_ if begun else 0) + views.n_rows
+        self.statistics_ = mean
+        self.model_ = markov.maximise(before, mean.times(self.n_seen_), priors)
+        history = self.history_ if begun else {"log_likelihood": []}
+        likelihood = [*history["log_likelihood"], counts.log_likelihood / views.n_rows]
+        self.history_ = {"log_likelihood": likelihood}
+        return self
 
     def predict(self, X):
         """Most probable states of each sequence (Viterbi).
@@ -241,7 +312,40 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         ndarray of int32, shape (n_rows,)
         """
         views = self._check(X)
-        return markov.best_paths(self.model_, self._data(views))[0]
+        path = markov.best_paths(self.model_, self._data(views))[0]
+        return path if self._many else self.model_.transition.parts[path, 0].astype(np.int32)
+
+    def bic(self, X):
+        """Bayesian information criterion of sequences: lower is better.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Frames; NaN marks absent streams.
+
+        Returns
+        -------
+        float
+            Minus twice the log-likelihood, plus the number of free parameters times the logarithm
+            of the number of rows (Schwarz 1978).
+        """
+        scores = self.score_samples(X)
+        return float(self._n_parameters() * np.log(len(scores)) - 2 * scores.sum())
+
+    def aic(self, X):
+        """Akaike information criterion of sequences: lower is better.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Frames; NaN marks absent streams.
+
+        Returns
+        -------
+        float
+            Minus twice the log-likelihood, plus twice the number of free parameters (Akaike 1974).
+        """
+        return float(2 * self._n_parameters() - 2 * self.score_samples(X).sum())
 
     def embed(self, X, modality):
         """Probability of each state in each frame, from one stream of its sequence alone.
@@ -279,7 +383,15 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     @property
     def means_(self):
         """What each state emits on average, by stream."""
-        return self._reconstruct(np.eye(self.model_.n_states))
+        streams = zip(self.layout_.names, self.model_.streams, strict=True)
+        return {name: stream.decode(stream.emission.mean()) for name, stream in streams}
+
+    @property
+    def durations_(self):
+        """Probability that a state lasts 1, 2, ... frames, or at least as many as are listed."""
+        if self.durations == 1:
+            return np.ones((self.n_states, 1))
+        return self.model_.transition.durations()
 
     # Learning ------------------------------------------------------------------------------------
 
@@ -287,16 +399,23 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         """Whether learning goes on from the last fit, which must be of as many states."""
         if not (self.warm_start and hasattr(self, "model_")):
             return False
-        if self.model_.n_states != self.n_states:
+        start, _, _ = self._begin(np.zeros((1, len(self._sizes())), int), np.array([0, 1]))
+        if (self.model_.sizes, self.model_.n_states) != (self._sizes(), len(start)):
             raise ValueError(
                 "n_states changed since the last fit, but warm_start goes on from it: set "
                 "warm_start=False."
             )
         return True
 
+    def _forget(self):
+        """Drop what belongs to stochastic learning."""
+        for name in ("statistics_", "n_seen_"):
+            vars(self).pop(name, None)
+
     def _check_parameters(self):
-        for name, (low, kind) in _RANGES.items():
-            require(name, getattr(self, name), low, "inf", kind)
+        for name, (low, high, kind) in _RANGES.items():
+            if hasattr(self, name):
+                require(name, getattr(self, name), low, high, kind)
         for name, allowed in _CHOICES.items():
             choose(name, getattr(self, name), allowed)
         priors = {} if self.priors is None else self.priors
@@ -306,38 +425,86 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
             choose("a key of priors", name, list(PRIORS))
             require(f"priors[{name!r}]", value, "0", "<inf", numbers.Real)
 
-    def _chain(self):
-        """First states and transitions that are possible, and the matrix where there is one."""
-        n = self.n_states
-        if isinstance(self.topology, str):
-            choose("topology", self.topology, ["ergodic", "left-right"])
-            if self.topology == "ergodic":
-                return np.ones(n, bool), np.ones((n, n), bool), None
-            return np.arange(n) == 0, np.eye(n, dtype=bool) | np.eye(n, k=1, dtype=bool), None
-        matrix = np.asarray(self.topology, float)
-        sums = matrix.sum(axis=1) if matrix.shape == (n, n) else np.zeros(1)
-        if not (np.isfinite(matrix).all() and (matrix >= 0).all() and np.allclose(sums, 1)):
-            raise ValueError(
-                f"topology must be 'ergodic', 'left-right' or a matrix of shape ({n}, {n}) with "
-                f"rows of probabilities that sum to 1; got an array of shape {matrix.shape}."
-            )
-        return np.ones(n, bool), matrix > 0, matrix
+    # Chains: what a family of models with other chains changes
+
+    _many = False  # whether states are tuples, with a number a chain
+    _covariance_type = "diag"  # of streams that are not named
+
+    def _sizes(self):
+        """States of each chain, checked."""
+        require("n_states", self.n_states, "1", "inf", numbers.Integral)
+        return (int(self.n_states),)
+
+    def _begin(self, labels, offsets):
+        """The chain that a guess of the states comes to.
+
+        Parameters
+        ----------
+        labels : ndarray of int, shape (n_frames, n_chains)
+        offsets : ndarray of int64, shape (n_sequences + 1,)
+
+        Returns
+        -------
+        start : ndarray of shape (n_joint,)
+        transition : object of :mod:`mmgraph.engine`
+        states : ndarray of int, shape (n_frames,)
+            The state of the model in each frame.
+        """
+        (n,), labels = self._sizes(), labels[:, 0]
+        first, allowed, matrix = possible_moves(self.topology, n)
+        start, arcs = segmentation.start_chain(labels, offsets, first, allowed)
+        arcs = arcs if matrix is None else matrix
+        if self.durations == 1:
+            return start, transition(arcs), labels
+        phases = segmentation.frames_spent(labels, offsets, self.durations)
+        wide = np.zeros((n, self.durations))
+        wide[:, 0] = start
+        return wide.ravel(), Lasting.of(arcs, self.durations), labels * self.durations + phases
+
+    def _guess(self, columns, offsets, known, rng):
+        """First guess of the state of each chain in each frame, of shape (n_frames, n_chains)."""
+        if self._even(self.topology):
+            return segmentation.cut_evenly(offsets, self.n_states)[:, None]
+        own = None if known is None else known[:, 0]
+        rows = np.hstack(list(columns.values()))
+        return segmentation.cluster(rows, self.n_states, rng, own)[:, None]
+
+    def _by_chance(self):
+        """Whether the first guess depends on the seed."""
+        return not self._even(self.topology)
+
+    def _emitting(self, name):
+        """States that a stream's emission has, and which of them each state of the model is in."""
+        (n,) = self._sizes()
+        return n, None if self.durations == 1 else np.repeat(np.arange(n), self.durations)
+
+    def _blank_emission(self, kind, n_states, x, covariance_type, n_mix):
+        choose("covariance_type", covariance_type, COVARIANCES)
+        return blank(kind, n_states, x, covariance_type=covariance_type, n_mix=n_mix)
+
+    # Learning, whatever the chains
+
+    def _n_parameters(self):
+        """Free parameters of the model."""
+        check_is_fitted(self)
+        start, moves, _ = self._begin(np.zeros((1, len(self._sizes())), int), np.array([0, 1]))
+        emissions = (stream.emission.n_parameters for stream in self.model_.streams)
+        return moves.n_parameters(start) + sum(emissions)
 
     def _blank_streams(self, views):
         """Streams that know nothing yet but their units."""
         kinds = _by_name(self.emissions, self.layout_, "gaussian")
-        types = _by_name(self.covariance_type, self.layout_, "diag")
+        types = _by_name(self.covariance_type, self.layout_, self._covariance_type)
         mixes = _by_name(self.n_mix, self.layout_, 2)
         streams = {}
         for name in self.layout_.names:
             choose("emissions", kinds[name], KINDS)
-            choose("covariance_type", types[name], COVARIANCES)
             require("n_mix", mixes[name], "1", "inf", numbers.Integral)
             x = _dense(views, name)[views.present[name]]
-            emission = blank(
-                kinds[name], self.n_states, x, covariance_type=types[name], n_mix=mixes[name]
-            )
-            streams[name] = Stream(emission, scale=Scale.of(x) if emission.real else None)
+            n_states, states = self._emitting(name)
+            emission = self._blank_emission(kinds[name], n_states, x, types[name], mixes[name])
+            scale = Scale.of(x) if emission.real else None
+            streams[name] = Stream(emission, states=states, scale=scale)
         return streams
 
     def _weights(self, weights):
@@ -353,34 +520,29 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         return found
 
     def _known(self, states, views):
-        """Known states, checked; None where there are none."""
+        """Known states of each chain, checked; None where there are none."""
         if states is None:
             return None
-        states = np.asarray(states)
-        if states.shape != (views.n_rows,):
+        states, sizes = np.asarray(states), self._sizes()
+        shape = (views.n_rows, len(sizes)) if self._many else (views.n_rows,)
+        if states.shape != shape:
             raise ValueError(
                 f"states has shape {states.shape}, but X has {views.n_rows} rows: give one number "
-                "a row, -1 where the state is not known."
+                f"a row{' and chain' if self._many else ''}, -1 where the state is not known."
             )
         whole = states.astype(np.int64, copy=False) if states.dtype.kind in "iub" else None
-        if whole is None or whole.min() < -1 or whole.max() >= self.n_states:
+        if whole is None or whole.min() < -1 or (whole.reshape(shape[0], -1) >= sizes).any():
             raise ValueError(
-                f"states must be ints from -1 (not known) to {self.n_states - 1}; got values from "
+                f"states must be ints from -1 (not known) to {max(sizes) - 1}; got values from "
                 f"{states.min()} to {states.max()} of {states.dtype}."
             )
-        return whole
+        return whole.reshape(views.n_rows, -1)
 
     def _learn(self, views, offsets, known=None, streams=None):
         """Learn from checked rows; blank streams may be given."""
         priors = self._priors()
-        if self._goes_on():
-            weights = self._weights(self.stream_weights)
-            starts = [self.model_.reweighted([weights[name] for name in self.layout_.names])]
-        else:
-            key = derive(random.key(self.random_state), FIT)
-            streams = self._blank_streams(views) if streams is None else streams
-            starts = list(self._starts(views, offsets, known, streams, priors.emission, key))
-        data = self._data(views, offsets, starts[0])._replace(known=known)
+        starts = list(self._starts(views, offsets, known, priors.emission, streams))
+        data = self._data(views, offsets, starts[0], known)
         results = []
         for model in starts:
             epochs = markov.train(
@@ -405,63 +567,70 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         values["floor"] = max(values["floor"], LEAST_FLOOR)
         return Priors(values.pop("start"), values.pop("transition"), Prior(**values))
 
-    def _starts(self, views, offsets, known, streams, prior, key):
+    def _starts(self, views, offsets, known, prior, streams=None):
         """Models to start from."""
-        first, allowed, matrix = self._chain()
         weights = self._weights(self.stream_weights)
+        if self._goes_on():
+            yield self.model_.reweighted([weights[name] for name in self.layout_.names])
+            return
+        key = derive(random.key(self.random_state), FIT)
+        streams = self._blank_streams(views) if streams is None else streams
         rows = {name: _encoded(views, name, stream) for name, stream in streams.items()}
-        for i in range(1 if self._even() else self.n_init):
+        columns = {
+            name: segmentation.fill_gaps(Scale.of(z).encode(z), views.present[name], offsets)
+            for name, z in rows.items()
+        }
+        for i in range(self.n_init if self._by_chance() else 1):
             rng = np.random.default_rng([*key, i])
-            if self._even():
-                labels = segmentation.cut_evenly(offsets, self.n_states)
-            else:
-                columns = [
-                    segmentation.fill_gaps(Scale.of(z).encode(z), views.present[name], offsets)
-                    for name, z in rows.items()
-                ]
-                labels = segmentation.cluster(np.hstack(columns), self.n_states, rng, known)
+            labels = self._guess(columns, offsets, known, rng)
             if known is not None:
                 labels = np.where(known >= 0, known, labels)
-            start, arcs = segmentation.start_chain(labels, offsets, first, allowed)
+            start, moves, states = self._begin(labels, offsets)
             ready = []
             for name, stream in streams.items():
+                own = states if stream.states is None else stream.states[states]
                 emission = segmentation.start_emission(
-                    stream.emission, rows[name], views.present[name], labels, prior, rng
+                    stream.emission, rows[name], views.present[name], own, prior, rng
                 )
                 ready.append(stream._replace(emission=emission, weight=float(weights[name])))
-            yield Model(start, transition(arcs if matrix is None else matrix), tuple(ready))
+            yield Model(start, moves, tuple(ready))
 
-    def _even(self):
-        """Whether learning starts from parts of equal length."""
-        left_right = isinstance(self.topology, str) and self.topology == "left-right"
+    def _even(self, topology):
+        """Whether learning of a chain starts from parts of equal length."""
+        left_right = isinstance(topology, str) and topology == "left-right"
         return self.init == "uniform" or (self.init == "auto" and left_right)
 
     # What the family implements for the generative verbs -----------------------------------------
 
-    def _data(self, views, offsets=None, model=None):
+    def _data(self, views, offsets=None, model=None, known=None):
         """Rows as the engine has them."""
         model = self.model_ if model is None else model
         features = []
         for name, stream in zip(self.layout_.names, model.streams, strict=True):
             z = _encoded(views, name, stream).astype(self.dtype, copy=False)
             features.append(stream.emission.features(z, views.present[name]))
-        return Data(tuple(features), _offsets(views) if offsets is None else offsets)
+        data = Data(tuple(features), _offsets(views) if offsets is None else offsets)
+        return data if known is None else data.where(known, model.transition.parts)
 
     @property
     def _n_features_out(self):
-        return self.model_.n_states
+        return sum(self.model_.sizes)
 
     def _represent(self, views):
-        return markov.posteriors(self.model_, self._data(views))
+        return self.model_.by_chain(markov.posteriors(self.model_, self._data(views)))
 
     def _reconstruct(self, Z):
+        return {name: Z @ means for name, means in self.means_.items()}
+
+    def _expected(self, posterior):
+        """What streams show on average, given probabilities of the states of the model."""
         streams = zip(self.layout_.names, self.model_.streams, strict=True)
-        return {name: stream.expected(Z) for name, stream in streams}
+        return {name: stream.expected(posterior) for name, stream in streams}
 
     def _complete(self, views, n_draws=None, key=None):
         data = self._data(views)
         if n_draws is None:
-            return self._reconstruct(markov.posteriors(self.model_, data))
+            return self._expected(markov.posteriors(self.model_, data))
         paths = markov.draw_states(self.model_, data, n_draws, derive(key, 0))
         rows, blocks = np.arange(views.n_rows, dtype=np.uint32), {}
         for i, name in enumerate(self.layout_.names):
@@ -479,6 +648,23 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
             if stream.scale is not None:
                 found -= stream.weight * stream.scale.log_volume * views.present[name]
         return np.where(seen, found, 0.0)
+
+
+def possible_moves(topology, n):
+    """First states and transitions that are possible, and the matrix where there is one."""
+    if isinstance(topology, str):
+        choose("topology", topology, ["ergodic", "left-right"])
+        if topology == "ergodic":
+            return np.ones(n, bool), np.ones((n, n), bool), None
+        return np.arange(n) == 0, np.eye(n, dtype=bool) | np.eye(n, k=1, dtype=bool), None
+    matrix = np.asarray(topology, float)
+    sums = matrix.sum(axis=1) if matrix.shape == (n, n) else np.zeros(1)
+    if not (np.isfinite(matrix).all() and (matrix >= 0).all() and np.allclose(sums, 1)):
+        raise ValueError(
+            f"topology must be 'ergodic', 'left-right' or a matrix of shape ({n}, {n}) with "
+            f"rows of probabilities that sum to 1; got an array of shape {matrix.shape}."
+        )
+    return np.ones(n, bool), matrix > 0, matrix
 
 
 def _by_name(value, layout, default):
@@ -524,10 +710,11 @@ def _encoded(views, name, stream):
 
 
 _RANGES = {
-    "n_states": ("1", numbers.Integral),
-    "n_init": ("1", numbers.Integral),
-    "max_iter": ("1", numbers.Integral),
-    "tol": ("0", numbers.Real),
+    "durations": ("1", "inf", numbers.Integral),
+    "n_init": ("1", "inf", numbers.Integral),
+    "max_iter": ("1", "inf", numbers.Integral),
+    "tol": ("0", "inf", numbers.Real),
+    "learning_decay": ("<0.5", "1", numbers.Real),
 }
 _CHOICES = {
     "init": ("auto", "kmeans", "uniform"),

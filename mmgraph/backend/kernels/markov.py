@@ -5,7 +5,9 @@ where the last one ends. A transition is an operand that distributions are carri
 
 - dense, a C-ordered matrix whose entry (i, j) is what state j gets from state i;
 - a band, a tuple (shifts, values): what state j gets is the sum over d of values[d, j] times the
-  entry j - shifts[d], where there is one.
+  entry j - shifts[d], where there is one;
+- a Kronecker product, a tuple of matrices: states are tuples with one number a matrix, of which the
+  last one runs first, and each number moves by its own matrix.
 
 The operand of the other direction is the transposed one. Probabilities are scaled, not logarithms:
 each frame's likelihoods are divided by the largest one, or where that leaves nothing of the states
@@ -97,7 +99,7 @@ def best_path(log_likelihood, offsets, log_start, log_transition, path):
     offsets : ndarray of int64, shape (n_sequences + 1,)
     log_start : ndarray of shape (n_states,)
     log_transition : ndarray or tuple of ndarray
-        Logarithm of the operand that carries backward if dense, and forward if a band.
+        Logarithm of the operand that carries forward if a band, and backward if not.
     path : ndarray of int32, shape (n_frames,)
         Written to. Of equally good states the first.
 
@@ -141,6 +143,19 @@ def count_band(filtered, scaled, shifts, counts):
     counts : ndarray of float64, shape (n_shifts, n_states)
     """
     _count_band(filtered, scaled, shifts, counts)
+
+
+def carry_rows(rows, transition, found):
+    """Carry each row over a transition.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_states)
+    transition : ndarray or tuple of ndarray
+    found : ndarray of shape (n_rows, n_states)
+        Written to.
+    """
+    _carry_rows(rows, transition, found)
 
 
 def mix(log_components, log_likelihood, n_mix):
@@ -217,19 +232,26 @@ def _choose_exponential(x):
     return (lambda x: exponential32(x)) if x == types.float32 else (lambda x: exponential64(x))
 
 
-# --- one step, over a dense matrix or a band ------------------------------------------------------
+# --- one step, over a dense matrix, a band or a Kronecker product ---------------------------------
 
 
-def _carry(v, transition, out):
-    """Carry a vector over a transition."""
+def _form(transition):
+    """Which form an operand has: 0 dense, 1 band, 2 Kronecker product."""
+    if not isinstance(transition, types.BaseTuple):
+        return 0
+    return 1 if isinstance(transition.types[0].dtype, types.Integer) else 2
+
+
+def _carry(v, transition, out, work):
+    """Carry a vector over a transition; `work` is another vector, overwritten."""
 
 
 @overload(_carry)
-def _choose_carry(v, transition, out):
-    return _carry_band if isinstance(transition, types.BaseTuple) else _carry_dense
+def _choose_carry(v, transition, out, work):
+    return (_carry_dense, _carry_band, _carry_product)[_form(transition)]
 
 
-def _carry_dense(v, transition, out):
+def _carry_dense(v, transition, out, work):
     n = len(v)
     quads = n - n % 4
     for j in range(n):
@@ -244,7 +266,7 @@ def _carry_dense(v, transition, out):
             out[j] += v[i] * transition[i, j]
 
 
-def _carry_band(v, transition, out):
+def _carry_band(v, transition, out, work):
     shifts, values = transition
     n = len(v)
     for j in range(n):
@@ -255,16 +277,39 @@ def _carry_band(v, transition, out):
             out[j] += row[j] * v[j - shift]
 
 
-def _enter(v, log_transition, out, origin):
-    """For each state the best sum of an entry of `v` and a transition into it, and whence."""
+def _carry_product(v, transition, out, work):
+    n, inner = len(v), len(v)
+    turns = len(transition)
+    for m in range(turns):  # one number of the states after the other, the first one first
+        matrix = transition[m]
+        size = len(matrix)
+        inner //= size
+        source = v if m == 0 else (out if (turns - m) % 2 == 0 else work)
+        target = out if (turns - m) % 2 == 1 else work
+        for first in range(0, n, size * inner):
+            for j in range(size):
+                to = target[first + j * inner : first + (j + 1) * inner]
+                for r in range(inner):
+                    to[r] = matrix[0, j] * source[first + r]
+                for i in range(1, size):
+                    share, start = matrix[i, j], first + i * inner
+                    for r in range(inner):
+                        to[r] += share * source[start + r]
+
+
+def _enter(v, log_transition, out, origin, work, places):
+    """For each state the best sum of an entry of `v` and a transition into it, and whence.
+
+    `work` and `places` are other vectors, overwritten.
+    """
 
 
 @overload(_enter)
-def _choose_enter(v, log_transition, out, origin):
-    return _enter_band if isinstance(log_transition, types.BaseTuple) else _enter_dense
+def _choose_enter(v, log_transition, out, origin, work, places):
+    return (_enter_dense, _enter_band, _enter_product)[_form(log_transition)]
 
 
-def _enter_dense(v, log_transition, out, origin):
+def _enter_dense(v, log_transition, out, origin, work, places):
     for j in range(len(v)):
         row, best, where = log_transition[j], v[0] + log_transition[j, 0], 0
         for i in range(1, len(v)):
@@ -274,7 +319,7 @@ def _enter_dense(v, log_transition, out, origin):
         out[j], origin[j] = best, where
 
 
-def _enter_band(v, log_transition, out, origin):
+def _enter_band(v, log_transition, out, origin, work, places):
     shifts, values = log_transition
     n = len(v)
     for j in range(n):
@@ -287,13 +332,35 @@ def _enter_band(v, log_transition, out, origin):
                 out[j], origin[j] = value, j - shift
 
 
+def _enter_product(v, log_transition, out, origin, work, places):
+    n, inner = len(v), len(v)
+    for j in range(n):
+        out[j], origin[j] = v[j], j
+    for m in range(len(log_transition)):
+        matrix = log_transition[m]
+        size = len(matrix)
+        inner //= size
+        for j in range(n):
+            work[j], places[j] = out[j], origin[j]
+        for first in range(0, n, size * inner):
+            for j in range(size):
+                for r in range(inner):
+                    at = first + r
+                    best, where = work[at] + matrix[j, 0], places[at]
+                    for i in range(1, size):
+                        value = work[at + i * inner] + matrix[j, i]
+                        if value > best:
+                            best, where = value, places[at + i * inner]
+                    out[at + j * inner], origin[at + j * inner] = best, where
+
+
 def _weigh(v, transition, state, out):
     """Entries of `v` times the transitions from them into a state."""
 
 
 @overload(_weigh)
 def _choose_weigh(v, transition, state, out):
-    return _weigh_band if isinstance(transition, types.BaseTuple) else _weigh_dense
+    return (_weigh_dense, _weigh_band, _weigh_product)[_form(transition)]
 
 
 def _weigh_dense(v, transition, state, out):
@@ -309,6 +376,19 @@ def _weigh_band(v, transition, state, out):
         source = state - shifts[d]
         if 0 <= source < len(v):
             out[source] = v[source] * values[d, state]
+
+
+def _weigh_product(v, transition, state, out):
+    n, inner = len(v), len(v)
+    for i in range(n):
+        out[i] = v[i]
+    for m in range(len(transition)):
+        matrix = transition[m]
+        size = len(matrix)
+        inner //= size
+        row = matrix[state // inner % size]
+        for i in range(n):
+            out[i] *= row[i // inner % size]
 
 
 @_loop
@@ -353,7 +433,7 @@ def _forward(
 ):
     n_states = len(start)
     zero, one = smallest * 0, smallest / smallest
-    predicted = start.copy()
+    predicted, work = start.copy(), start.copy()
     for s in range(len(offsets) - 1):
         rate = one
         for t in range(offsets[s], offsets[s + 1]):
@@ -361,7 +441,7 @@ def _forward(
             if t == offsets[s]:
                 predicted[:] = start
             else:
-                _carry(filtered[t - 1], transition, predicted)
+                _carry(filtered[t - 1], transition, predicted, work)
             b, a = scaled[t], filtered[t]
             total = zero
             for j in range(n_states):
@@ -407,7 +487,7 @@ def _rescue(row, predicted, smallest, b):
 @_loop
 def _backward(scaled, filtered, offsets, transition, last, posterior):
     n_states = len(last)
-    beta, end = last.copy(), last.copy()
+    beta, end, work = last.copy(), last.copy(), last.copy()
     for s in range(len(offsets) - 1):
         beta[:] = end
         for t in range(offsets[s + 1] - 1, offsets[s] - 1, -1):
@@ -415,20 +495,21 @@ def _backward(scaled, filtered, offsets, transition, last, posterior):
             for j in range(n_states):
                 g[j] = a[j] * beta[j]
                 u[j] = u[j] * beta[j]
-            _carry(u, transition, beta)
+            _carry(u, transition, beta, work)
     last[:] = beta
 
 
 @_loop
 def _best_path(log_likelihood, offsets, log_start, log_transition, origin, path, best):
     n_states = len(log_start)
-    value, entered = log_start.copy(), log_start.copy()
+    value, entered, work = log_start.copy(), log_start.copy(), log_start.copy()
+    places = np.empty(n_states, origin.dtype)
     for s in range(len(offsets) - 1):
         first, end = offsets[s], offsets[s + 1]
         for j in range(n_states):
             value[j] = log_start[j] + log_likelihood[first, j]
         for t in range(first + 1, end):
-            _enter(value, log_transition, entered, origin[t])
+            _enter(value, log_transition, entered, origin[t], work, places)
             row = log_likelihood[t]
             for j in range(n_states):
                 value[j] = entered[j] + row[j]
@@ -454,6 +535,13 @@ def _draw_paths(filtered, offsets, transition, uniforms, paths):
                 _weigh(filtered[t], transition, state, weights)
                 state = _pick(weights, uniforms[d, t])
                 paths[d, t] = state
+
+
+@_loop
+def _carry_rows(rows, transition, found):
+    work = np.empty_like(rows[0])
+    for t in range(len(rows)):
+        _carry(rows[t], transition, found[t], work)
 
 
 @_loop
