@@ -12,7 +12,7 @@ from mmgraph.engine import markov
 from mmgraph.engine.emissions import DenseGaussian, Prior
 from mmgraph.engine.joint_gaussian import JointGaussian
 from mmgraph.engine.markov import Data, Model, Priors, Stream
-from mmgraph.engine.trajectories import Equations, Plan, experts, surprise
+from mmgraph.engine.trajectories import Equations, Plan, experts, log_density_of
 from mmgraph.engine.transitions import Dense
 
 RNG = np.random.default_rng(0)
@@ -227,7 +227,7 @@ def test_the_density_of_what_was_asked(whole):
         asked[2:4] = known[4] = False
     factors = np.array([1.0, 2.0, 0.5])
     given = equations(plan, emission, posterior).given(values, known)
-    found, distance = surprise(given, given.solve(), values, asked, known, factors)
+    found = log_density_of(given, given.solve(), values, asked, known, factors)
     k, a, v = known.ravel(), asked.ravel(), values.ravel()
     scale = np.tile(factors, 7)[~k]
     hidden = P[np.ix_(~k, ~k)]
@@ -236,8 +236,6 @@ def test_the_density_of_what_was_asked(whole):
     at = a[~k]
     oracle = multivariate_normal(mean[at], S[np.ix_(at, at)])
     np.testing.assert_allclose(found.sum(), oracle.logpdf(v[a]), rtol=1e-8)
-    gap = v[a] - mean[at]
-    np.testing.assert_allclose(distance, gap @ np.linalg.solve(S[np.ix_(at, at)], gap), rtol=1e-8)
 
 
 def test_a_path_of_states_that_do_not_move_gives_a_smooth_trajectory():
@@ -334,6 +332,12 @@ def test_densities_are_those_of_the_values_by_enumeration(method):
                 deviation *= model.spread_["target"]
                 expected = multivariate_normal(mean, deviation**2).logpdf(own[t, 2])
             np.testing.assert_allclose(found[first + t], expected - np.log(scale.scale[2]))
+
+
+def test_the_spread_is_that_of_the_training_sequences(model):
+    lower, upper = model.interval(X, "target", coverage=0.6826895)
+    gaps = (X[:, 3:] - (lower + upper) / 2) / ((upper - lower) / 2)
+    np.testing.assert_allclose(np.square(gaps).mean(), 1, rtol=1e-6)
 
 
 def test_streams_may_be_absent_from_frames_and_sequences(model):

@@ -20,7 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cho_solve_banded, cholesky_banded, solve_banded
 
-__all__ = ["WINDOWS", "Equations", "Experts", "Plan", "Trajectory", "experts", "surprise"]
+from ..backend.kernels.banded import inverse_diagonal
+
+__all__ = ["WINDOWS", "Equations", "Experts", "Plan", "Trajectory", "experts", "log_density_of"]
 
 # What a value, its slope and its curvature are of the values one frame before, at, and after.
 WINDOWS = np.array([[0.0, 1.0, 0.0], [-0.5, 0.0, 0.5], [1.0, -2.0, 1.0]])
@@ -272,26 +274,14 @@ class Trajectory(NamedTuple):
         return np.log(self.factor[-1]) - 0.5 * (self.whiten(deviations) ** 2 + LOG_2PI)
 
     def variances(self):
-        """Variance of each value, of shape (n,): the recursion of Takahashi et al. (1973)."""
-        reach, n = len(self.factor) - 1, len(self.mean)
-        found = np.empty(n)
-        window = np.zeros((reach, reach))  # covariances of the values after this one
-        rows = np.zeros((n, reach))
-        for distance in range(1, min(reach + 1, n)):
-            rows[:-distance, distance - 1] = self.factor[-1 - distance, distance:]
-        rows /= self.factor[-1][:, None]
-        least = self.factor[-1] ** -2.0
-        for i in range(n - 1, -1, -1):
-            across = -window @ rows[i]
-            found[i] = least[i] - rows[i] @ across
-            window[1:, 1:] = window[:-1, :-1].copy()
-            window[0, 0] = found[i]
-            window[0, 1:] = window[1:, 0] = across[:-1]
+        """Variance of each value, of shape (n,)."""
+        found = np.empty_like(self.mean)
+        inverse_diagonal(np.ascontiguousarray(self.factor), found)
         return found
 
 
-def surprise(equations, trajectory, values, asked, known, factors=1.0):
-    """How well values agree with a trajectory.
+def log_density_of(equations, trajectory, values, asked, known, factors=1.0):
+    """Log-density of values under a trajectory.
 
     Parameters
     ----------
@@ -307,10 +297,8 @@ def surprise(equations, trajectory, values, asked, known, factors=1.0):
 
     Returns
     -------
-    log_density : ndarray of shape (n_frames,)
+    ndarray of shape (n_frames,)
         Of the values in question in each frame, given those after it.
-    distance : float
-        Sum of their squared deviations, decorrelated, in units of the trajectory's precision.
     """
     deviations = ((values - trajectory.mean.reshape(values.shape)) / factors).ravel()
     fixed = asked | known
@@ -320,5 +308,4 @@ def surprise(equations, trajectory, values, asked, known, factors=1.0):
     whole = np.where(known.ravel(), 0.0, trajectory.log_density(deviations))
     left = np.where(fixed.ravel(), 0.0, rest.log_density(deviations - rest.mean))
     log_density = (whole - left).reshape(values.shape) - asked * np.log(factors)
-    distance = np.square(trajectory.whiten(deviations))[~known.ravel()].sum()
-    return log_density.sum(axis=1), float(distance)
+    return log_density.sum(axis=1)

@@ -16,7 +16,7 @@ from ..engine import markov, segmentation
 from ..engine.emissions import Prior, Scale
 from ..engine.joint_gaussian import JointGaussian
 from ..engine.markov import Data, Model, Priors, Stream
-from ..engine.trajectories import Equations, Plan, experts, surprise
+from ..engine.trajectories import Equations, Plan, experts, log_density_of
 from ..engine.transitions import transition
 from ..parameters import choose, require
 
@@ -86,8 +86,8 @@ class TrajectoryHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         Mean and standard deviation of each column.
     spread_ : dict of str to float
         By stream, how many times the deviations from a generated trajectory are as large, in the
-        training sequences, as the model says. Slopes are counted as if they were further
-        observations, so the model is too sure, and this makes up for it.
+        training sequences, as the model's standard deviations. Slopes are counted as if they were
+        further observations, so the model is too sure, and this makes up for it.
     history_ : dict of str to list
         By iteration: ``log_likelihood`` and ``objective``, which has the log-prior added; of scaled
         features, in nats a frame.
@@ -318,10 +318,16 @@ class TrajectoryHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         return Model(start, transition(arcs), (Stream(emission.maximise(statistics, careful)),))
 
     def _spread(self, views, target):
-        """How far a stream is from its trajectories, in units of what the model says."""
-        squares = sum(distance for _, distance in self._surprises(views, target))
-        count = views.present[target].sum() * len(self.layout_.columns[target])
-        return float(np.sqrt(squares / count)) or 1.0
+        """How far a stream is from its trajectories, in standard deviations of the model."""
+        data, z, known = self._data(views.hide(target))
+        posterior, squares = markov.posteriors(self.model_, data), []
+        _, truth, shown = self._data(views)
+        asked = shown & (self._streams() == self.layout_.names.index(target))
+        for rows, _, found in self._trajectories(data, posterior, z, known):
+            own = asked[rows].ravel()
+            gaps = truth[rows].ravel()[own] - found.mean[own]
+            squares.append(gaps**2 / found.variances()[own])
+        return float(np.sqrt(np.concatenate(squares).mean())) or 1.0
 
     # Frames --------------------------------------------------------------------------------------
 
@@ -438,22 +444,24 @@ class TrajectoryHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     def _log_conditional(self, views, target):
         """Log-density of one stream given the others, of checked rows."""
         if self.method == "trajectory":
-            found = [item for item, _ in self._surprises(views, target, self._factors())]
-            found = np.concatenate(found)
+            found = self._log_trajectory(views, target)
         else:
             found = self._log_mixture(views, target)
         volume = np.log(self._blocks(self.scale_.scale)[target]).sum()
         return np.where(views.present[target], found - volume, 0.0)
 
-    def _surprises(self, views, target, factors=1.0):
-        """Log-density and squared distance of a stream given the others, sequence by sequence."""
+    def _log_trajectory(self, views, target):
+        """Log-density of a stream in each frame, given those after it, under its trajectory."""
         data, z, known = self._data(views.hide(target))
-        own = self._streams() == self.layout_.names.index(target)
-        x, present, _ = self._frames(views)
-        values = self._scaled(x, present)
-        asked = own & present[:, self._streams()]
-        for rows, *found in self._trajectories(data, self._chances(data), z, known):
-            yield surprise(*found, values[rows], asked[rows], known[rows], factors)
+        _, values, shown = self._data(views)
+        asked = shown & (self._streams() == self.layout_.names.index(target))
+        factors = self._factors()
+        return np.concatenate(
+            [
+                log_density_of(*found, values[rows], asked[rows], known[rows], factors)
+                for rows, *found in self._trajectories(data, self._chances(data), z, known)
+            ]
+        )
 
     def _log_mixture(self, views, target):
         """Log-density of a stream in each frame, under the mixture of its states."""
