@@ -199,7 +199,9 @@ class StreamSearch(MultimodalEstimator):
             self.model_ = self._template()
         else:
             labels = None if y is None else np.asarray(y)[[rows.start for rows in examples]]
-            model = clone(self._template()).set_params(modalities=modalities)
+            model = clone(self._template())
+            own = "modalities" in model.get_params()  # else those of the embedding inside it
+            model.set_params(**{"modalities" if own else "embedding__modalities": modalities})
             self.model_ = model.fit(rows, labels)
         summaries = self.model_._check(rows)
         representations = {m: self.model_._embed(summaries, m) for m in self.layout_.names}
