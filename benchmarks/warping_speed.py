@@ -6,10 +6,10 @@ Streams of 1,000 and 1,200 frames and 20 columns of normal noise; for canonical 
 frames and 5 columns as well. An iteration of canonical time warping is one canonical correlation
 analysis of the paired frames and one dynamic time warping of the variates. tslearn begins with a
 warping alone and ends after one iteration, so its iteration is what two steps take beyond one; ours
-is a fifth of what six take beyond one. A round takes every row once, in turn, and the best
-CPU time of the rounds counts. What is compiled is compiled before. Peers that are not installed have a row that
-says so. The last rows are 1,000 pairs of 100 to 200 frames and 20 columns, on one thread and on two
-(in wall time; all others take one thread).
+is a fifth of what six take beyond one. A round takes every row once, in turn, and the best CPU time
+of the rounds counts. What is compiled is compiled before. Peers that are not installed have a row
+that says so. The last rows are 1,000 pairs of 100 to 200 frames and 20 columns, on one thread and
+on two (in wall time; all others take one thread).
 """
 
 import argparse

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
 
-from numba import cuda, float32, float64, int32, int64, uint32
+from numba import boolean, cuda, float32, float64, int32, int64, uint32
 
 WORDS = (uint32,) * 4
 NAMES = [
@@ -83,6 +83,25 @@ def test_ascent_compiles(dtype, to_ptx):
 
     signature = (dtype[:, ::1],) * 4 + (dtype[::1],) * 4 + (dtype,) * 4
     ptx = to_ptx(_ascend.py_func, signature, (9, 0))
+    assert ".entry" in ptx
+    if dtype == float32:
+        assert ".f64" not in ptx
+
+
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+@pytest.mark.parametrize("name", ["distances", "soft_distances"])
+def test_warping_compiles(name, dtype, capability, to_ptx):
+    from mmgraph.backend.kernels.wavefront_cuda import KERNELS
+
+    room, whole = dtype[:, :, ::1], int64[::1]
+    if name == "distances":
+        signature = dtype[::1], boolean, boolean, room, dtype[::1]
+    else:
+        cells = dtype[:, ::1], dtype[::1]
+        signature = dtype, whole, whole, room, *cells, dtype[::1], dtype[:, ::1]
+    signature = dtype[:, ::1], int64[:, ::1], whole, *signature
+    ptx = to_ptx(getattr(KERNELS[str(dtype)], name).py_func, signature, capability)
     assert ".entry" in ptx
     if dtype == float32:
         assert ".f64" not in ptx

@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import check_grad
 from scipy.spatial.distance import cdist
 
+from mmgraph.backend.kernels import wavefront
 from mmgraph.engine import warping
 from mmgraph.engine.soft_warping import soft_dtw, soft_dtw_barycenter
 from mmgraph.engine.warping import STEP_PATTERNS, dtw, dtw_distances, match
@@ -215,3 +216,39 @@ def test_a_barycentre_lowers_its_loss_and_keeps_the_shape():
 def test_bad_soft_streams(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# Many pairs at once ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("band", [np.inf, 1.5])
+def test_many_soft_pairs(dtype, band):
+    pairs = [streams(*shape, seed=sum(shape)) for shape in [(1, 1), (4, 6), (6, 3), (2, 20)]]
+    frames = np.concatenate([s for pair in pairs for s in pair]).astype(dtype)
+    edges = np.cumsum([0, *(len(s) for pair in pairs for s in pair)])
+    spans = np.column_stack([edges[:-1], edges[1:]]).reshape(-1, 4)
+    values, gradients = wavefront.soft_distances(frames, spans, band, 0.5)
+    assert values.dtype == gradients.dtype == dtype
+    stop = 0
+    for (A, B), value in zip(pairs, values, strict=True):
+        own = gradients[stop : (stop := stop + len(A))]
+        try:
+            one = soft_dtw(A, B, 0.5, band=None if band == np.inf else band)
+        except ValueError:
+            assert value == np.inf
+            assert not own.any()
+            continue
+        assert value == pytest.approx(one.value, rel=1e-5)
+        np.testing.assert_allclose(own, one.gradient, atol=2e-5)
+
+
+def test_bands_along_diagonals_are_those_of_rows():
+    for n, m, band in [(1, 5, 0.5), (5, 1, 1.0), (6, 9, 0.0), (6, 9, 1.5), (9, 4, 2.2), (7, 7, 3)]:
+        (reach,) = wavefront.reaches(np.array([[0, n, 0, m]]), band)
+        expected = {(i, j) for i in range(n) for j in range(m) if admitted(i, j, n, m, band)}
+        found = set()
+        for d in range(n + m - 1):
+            low, high = wavefront.along(d, n, m, reach)
+            found |= {(i, d - i) for i in range(low, high)}
+        assert found == expected

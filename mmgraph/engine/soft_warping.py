@@ -11,9 +11,10 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ..backend.kernels import warping as kernels
-from .warping import check_band, costs_between, no_path, stream_of
+from ..backend.kernels import wavefront
+from .warping import check_band, costs_between, no_path, stacked, stream_of
 
-__all__ = ["SoftWarping", "soft_dtw", "soft_dtw_barycenter"]
+__all__ = ["SoftWarping", "soft_dtw", "soft_dtw_barycenter", "soft_dtw_distances"]
 
 
 class SoftWarping(NamedTuple):
@@ -66,16 +67,11 @@ def soft_dtw(A, B, gamma=1.0, *, band=None):
     array([[1., 0.],
            [0., 1.]])
     """
-    if not isinstance(gamma, int | float | np.integer | np.floating) or not 0 < gamma < np.inf:
-        raise ValueError(f"gamma={gamma!r}: it must be a number above 0.")
+    _check_gamma(gamma)
     A, B = stream_of(A, "the first stream"), stream_of(B, "the second stream")
     costs = costs_between(A, B)
     costs /= gamma
-    if not costs.max() * sum(costs.shape) < kernels.LARGEST:
-        raise ValueError(
-            f"gamma={gamma!r} is too small beside squared distances of up to "
-            f"{gamma * costs.max():.3g}: raise it, or scale the columns."
-        )
+    _check_scale(costs.max(), sum(costs.shape), gamma)
     weights = np.empty((*costs.shape, 3))
     value = kernels.soft_forward(costs, check_band(band), weights)
     if value == np.inf:
@@ -84,6 +80,54 @@ def soft_dtw(A, B, gamma=1.0, *, band=None):
     kernels.soft_backward(weights, passed)
     gradient = 2 * (passed.sum(axis=1)[:, None] * A - passed @ B)
     return SoftWarping(float(gamma * value), gradient, passed)
+
+
+def soft_dtw_distances(pairs, gamma=1.0, *, band=None):
+    """Soft minima of many pairs of streams, and their gradients, on threads.
+
+    Parameters
+    ----------
+    pairs : sequence of (array-like of shape (n, n_columns), array-like of shape (m, n_columns))
+        Streams of any length; all have the same columns.
+    gamma, band : see :func:`soft_dtw`
+
+    Returns
+    -------
+    values : ndarray of shape (n_pairs,)
+        Infinite where no path is admitted.
+    gradients : list of ndarray of shape (n, n_columns)
+        With respect to the first stream of each pair; zero where no path is admitted.
+
+    Examples
+    --------
+    >>> from mmgraph.engine.soft_warping import soft_dtw_distances
+    >>> values, _ = soft_dtw_distances([([0.0, 1.0], [0.0, 1.0]), ([0.0], [1.0, 2.0])], 0.1)
+    >>> values.round(3).tolist()
+    [-0.0, 5.0]
+    """
+    _check_gamma(gamma)
+    frames, spans = stacked(pairs)
+    if not len(spans):
+        return np.empty(0), []
+    longest = int(np.diff(spans).sum(axis=1).max())
+    most = (np.ptp(frames, axis=0) ** 2).sum() / gamma  # a bound on the costs
+    _check_scale(most, longest, gamma)
+    values, gradients = wavefront.soft_distances(frames, spans, check_band(band), gamma)
+    return values, np.split(gradients, np.cumsum(spans[:, 1] - spans[:, 0])[:-1])
+
+
+def _check_gamma(gamma):
+    if not isinstance(gamma, int | float | np.integer | np.floating) or not 0 < gamma < np.inf:
+        raise ValueError(f"gamma={gamma!r}: it must be a number above 0.")
+
+
+def _check_scale(largest, length, gamma):
+    """Raise where costs, in units of gamma, are too large to be added up along a path."""
+    if not largest * length < kernels.LARGEST:
+        raise ValueError(
+            f"gamma={gamma!r} is too small beside squared distances of up to "
+            f"{gamma * largest:.3g}: raise it, or scale the columns."
+        )
 
 
 def soft_dtw_barycenter(
@@ -137,15 +181,15 @@ def soft_dtw_barycenter(
         length = int(np.median([len(stream) for stream in streams]))
         start = sum(w * _drawn_out(s, length) for w, s in zip(weights, streams, strict=True))
     start = stream_of(start, "start")
+    shares = weights / [len(stream) for stream in streams]
 
     def loss(flat):
         Z = flat.reshape(start.shape)
-        total, slope = 0.0, np.zeros_like(Z)
-        for weight, stream in zip(weights, streams, strict=True):
-            found = soft_dtw(Z, stream, gamma, band=band)
-            total += weight / len(stream) * found.value
-            slope += weight / len(stream) * found.gradient
-        return total, slope.ravel()
+        values, slopes = soft_dtw_distances([(Z, stream) for stream in streams], gamma, band=band)
+        if np.isinf(values).any():
+            worst = streams[int(np.argmax(values))]
+            raise ValueError(no_path(len(Z), len(worst), band, "symmetric1"))
+        return shares @ values, np.tensordot(shares, slopes, 1).ravel()
 
     options = {"maxiter": max_iter, "ftol": tol}
     found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)

@@ -177,19 +177,30 @@ def dtw_distances(pairs, *, step_pattern="symmetric1", band=None, open_begin=Fal
     >>> dtw_distances([([0.0, 1.0], [0.0, 3.0]), ([0.0], [1.0, 2.0])])
     array([4., 5.])
     """
-    streams = [stream_of(stream, "a stream") for pair in pairs for stream in pair]
-    if not streams:
-        return np.empty(0)
-    widths = {stream.shape[1] for stream in streams}
-    if len(widths) > 1:
-        raise ValueError(f"the streams differ in their number of columns: {sorted(widths)}.")
-    frames = np.concatenate(streams)
-    edges = np.cumsum([0, *map(len, streams)])
-    spans = np.column_stack([edges[:-1], edges[1:]]).reshape(-1, 4)
+    frames, spans = stacked(pairs)
     weights, ends = _weights(step_pattern), (bool(open_begin), bool(open_end))
     if weights[3] == math.inf:
         return wavefront.distances(frames, spans, check_band(band), weights[:3], ends)
     return kernels.distances(frames, spans, check_band(band), weights, ends)
+
+
+def stacked(pairs):
+    """Frames of pairs of streams one below the other, and where they lie.
+
+    Returns
+    -------
+    frames : ndarray of shape (n_frames, n_columns)
+    spans : ndarray of shape (n_pairs, 4), int64
+        First frame and the one after the last, of the one and of the other stream.
+    """
+    streams = [stream_of(stream, "a stream") for pair in pairs for stream in pair]
+    if not streams:
+        return np.empty((0, 1)), np.empty((0, 4), np.int64)
+    widths = {stream.shape[1] for stream in streams}
+    if len(widths) > 1:
+        raise ValueError(f"the streams differ in their number of columns: {sorted(widths)}.")
+    edges = np.cumsum([0, *map(len, streams)])
+    return np.concatenate(streams), np.column_stack([edges[:-1], edges[1:]]).reshape(-1, 4)
 
 
 def match(path, values, n):

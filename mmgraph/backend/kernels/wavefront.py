@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from .threads import over_rows
-from .warping import _loop, _scalar, soft_backward, soft_forward
+from .warping import _loop, _scalar, soft_backward, soft_forward, squared
 
 __all__ = ["distances", "reaches", "soft_distances", "sweep", "unwind"]
 
@@ -231,24 +231,19 @@ def _distances(spans, reach, found, frames, weights, open_begin, open_end):
 @_loop
 def _soft(spans, starts, values, frames, band, gamma, gradients):
     for p in range(len(spans)):
-        first, second = frames[spans[p, 0] : spans[p, 1]], frames[spans[p, 2] : spans[p, 3]]
-        n, m = len(first), len(second)
-        costs = np.empty((n, m))
-        for i in range(n):
-            for j in range(m):
-                total = 0.0
-                for k in range(first.shape[1]):
-                    gap = float(first[i, k]) - float(second[j, k])
-                    total += gap * gap
-                costs[i, j] = total / gamma
-        weights = np.empty((n, m, 3))
+        first = frames[spans[p, 0] : spans[p, 1]].astype(np.float64)
+        second = frames[spans[p, 2] : spans[p, 3]].astype(np.float64)
+        costs = np.empty((len(first), len(second)))
+        squared(first, second.T.copy(), 0, len(first), math.inf, costs)
+        costs /= gamma
+        weights = np.empty((*costs.shape, 3))
         values[p] = gamma * soft_forward(costs, band, weights)
         if values[p] < np.inf:
-            soft_backward(weights, costs)
-            for i in range(n):
-                for j in range(m):
-                    passed = 2.0 * costs[i, j]
-                    if passed > 0.0:
-                        for k in range(first.shape[1]):
-                            gap = float(first[i, k]) - float(second[j, k])
-                            gradients[starts[p] + i, k] += passed * gap
+            passed = costs  # its memory
+            soft_backward(weights, passed)
+            own = gradients[starts[p] : starts[p] + len(first)]
+            total = passed.sum(axis=1)
+            gap = np.dot(passed, second)
+            for i in range(len(own)):
+                for k in range(own.shape[1]):
+                    own[i, k] = 2.0 * (total[i] * first[i, k] - gap[i, k])
