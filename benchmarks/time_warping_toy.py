@@ -9,11 +9,15 @@ over a fifteenth of the length, maps have uniform entries from 0 to 1, and the n
 deviation of the spiral. The error is the mean distance, in frames, between the points of the path
 that was found and the true one, taken both ways.
 
+In a second table the spiral is warped and mapped three times, and the paths from the first copy to
+the two others are found one at a time, or all streams are aligned at once.
+
 The spoken digit: on the one side the cepstra of a test recording, on the other the energies of its
-bands (other features of the same sound), slowed down by a fifth and bent by a power of time between
-a half and two. A recording's error is the median over the path; of these the median is given. The
-space is also found from as many training recordings, pooled. Peers that are not installed have a
-row that says so, or none.
+bands (other features of the same sound), or the cepstra of the recording under noise as loud as
+itself, slowed down by a fifth and bent by a power of time between a half and two. A recording's
+error is the median over the path; of these the median is given. Spaces and models are also found
+from as many training recordings, pooled: from streams alone, or from the correspondences of their
+frames. Peers that are not installed have a row that says so, or none.
 """
 
 import argparse
@@ -47,13 +51,13 @@ def read(stream, at):
     return np.column_stack([np.interp(at, np.arange(len(stream)), c) for c in stream.T])
 
 
-def toy(seed):
-    """Two streams, and the positions in the spiral of the frames of each."""
+def toy(seed, n_streams=2):
+    """Some streams, and the positions in the spiral of the frames of each."""
     rng = np.random.default_rng(seed)
     turn = np.linspace(0, 2 * np.pi * TURNS, LENGTH)
     spiral = turn[:, None] / turn[-1] * np.c_[np.cos(turn), np.sin(turn)]
     streams, positions = [], []
-    for length in rng.integers(int(0.8 * LENGTH), int(1.2 * LENGTH), 2):
+    for length in rng.integers(int(0.8 * LENGTH), int(1.2 * LENGTH), n_streams):
         at = random_warp(rng, LENGTH, length)
         noise = spiral.std() * rng.normal(size=(length, 1))
         streams.append(np.c_[read(spiral, at) @ rng.random((2, 2)), noise])
@@ -83,7 +87,7 @@ def packed(streams):
     filled = [np.full((max(map(len, streams)), s.shape[1]), np.nan) for s in streams]
     for block, stream in zip(filled, streams, strict=True):
         block[: len(stream)] = stream
-    return mg.pack(one=filled[0], two=filled[1])
+    return mg.pack(**dict(zip(("one", "two", "three"), filled, strict=False)))
 
 
 def tslearn(streams):
@@ -133,51 +137,95 @@ def bands(waveform):
     return np.sqrt(np.add.reduceat(power[:, :128], edges[:-1], axis=1)) ** 0.5
 
 
-def spoken(digits, rows, rng):
+def three(n_repeats):
+    """Errors of two paths from one stream, found apart and together."""
+    errors = {"one pair at a time": [], "three streams at once": []}
+    for seed in range(n_repeats):
+        streams, positions = toy(seed, 3)
+        truths = [true_path(positions[0], other) for other in positions[1:]]
+        X, modalities = packed(streams)
+        (found,) = mg.CanonicalTimeWarping(2, modalities=modalities).fit(X).align(X)
+        apart = [ours([streams[0], other])[0] for other in streams[1:]]
+        for name, paths in zip(errors, (apart, found.paths.values()), strict=True):
+            errors[name].append(np.mean([error(*p) for p in zip(paths, truths, strict=True)]))
+    for name, some in errors.items():
+        yield {
+            "CanonicalTimeWarping": name,
+            "mean error": float(np.mean(some)),
+            "standard error": float(np.std(some) / np.sqrt(n_repeats)),
+            "median error": float(np.median(some)),
+        }
+
+
+def noisy(waveform, rng):
+    """Cepstra under noise as loud as the sound."""
+    sound = waveform + waveform.std() * rng.normal(size=len(waveform))
+    return mg.datasets.mfcc(sound)
+
+
+def spoken(digits, rows, other, rng):
     """Two descriptions of recordings, the second warped, and where its frames come from."""
     for row in rows:
-        cepstra = mg.datasets.mfcc(digits.waveforms[row], digits.sample_rate)
-        other = bands(digits.waveforms[row])
-        n = min(len(cepstra), len(other))
+        sound = digits.waveforms[row]
+        cepstra = mg.datasets.mfcc(sound)
+        described = bands(sound) if other == "bands" else noisy(sound, rng)
+        n = min(len(cepstra), len(described))
         late = np.linspace(0, 1, round(1.2 * n)) ** np.exp(rng.uniform(-0.7, 0.7))
-        yield (cepstra[:n], read(other[:n], (n - 1) * late)), (n - 1) * late
+        yield (cepstra[:n], read(described[:n], (n - 1) * late)), (n - 1) * late
 
 
 def joined(recordings):
-    """Recordings one below the other, with a column that numbers them."""
+    """Recordings one below the other, with a column that numbers them, and where they begin."""
     parts = [packed(streams) for streams in recordings]
-    ids = np.repeat(np.arange(len(parts)), [len(rows) for rows, _ in parts])
+    lengths = [len(rows) for rows, _ in parts]
     rows = np.vstack([rows for rows, _ in parts])
     layout = {name: slice(s.start + 1, s.stop + 1) for name, s in parts[0][1].items()}
-    return np.c_[ids, rows], layout
+    starts = np.cumsum([0, *lengths])
+    return np.c_[np.repeat(np.arange(len(parts)), lengths), rows], layout, starts
 
 
-def speech(n_recordings):
-    """Errors in ms on two descriptions of test recordings; the space is that of training ones."""
+def speech(n_recordings, other):
+    """Errors in ms on two descriptions of test recordings."""
     digits = mg.datasets.fetch_spoken_digits(verbose=False)
     rng = np.random.default_rng(0)
     heard, new = (
-        list(spoken(digits, rng.permutation(rows)[:n_recordings], rng))
+        list(spoken(digits, rng.permutation(rows)[:n_recordings], other, rng))
         for rows in (digits.train, digits.test)
     )
-    X, layout = joined([streams for streams, _ in heard])
-    model = mg.CanonicalTimeWarping(12, shrinkage=0.1, modalities=layout, sequence=0).fit(X)
-    X, _ = joined([streams for streams, _ in new])
-    together = [found.paths["two"] - found.rows.start for found in model.align(X)]
-    paths = {
-        "even": [METHODS["even"](streams)[0] for streams, _ in new],
-        "CanonicalTimeWarping, each recording alone": [ours(streams)[0] for streams, _ in new],
-        "CanonicalTimeWarping, space of training recordings": together,
+    X, layout, starts = joined([streams for streams, _ in heard])
+    Y, _, _ = joined([streams for streams, _ in new])
+    known = [
+        start + np.c_[np.rint(at).astype(int), np.arange(len(at))]
+        for start, (_, at) in zip(starts, heard, strict=False)
+    ]
+    common = {"modalities": layout, "sequence": 0}
+    paths = {"even": [even_path(*map(len, streams)) for streams, _ in new]}
+    if other == "bands":
+        paths["CanonicalTimeWarping, each recording alone"] = [ours(s)[0] for s, _ in new]
+        with suppress(ImportError):
+            paths["tslearn CTW, each recording alone"] = [tslearn(s)[0] for s, _ in new]
+    else:
+        paths["DTW, Euclidean"] = [dtw(*streams).path for streams, _ in new]
+    models = {
+        "CanonicalTimeWarping": mg.CanonicalTimeWarping(12, shrinkage=0.1, **common).fit(X),
+        "LatentAligner": mg.LatentAligner(**common).fit(X),
     }
-    with suppress(ImportError):
-        paths["tslearn CTW, each recording alone"] = [tslearn(streams)[0] for streams, _ in new]
+    for method in ("canonical", "relevant") if other != "bands" else ("canonical",):
+        model = mg.MetricTimeWarping(method, 12, **common)
+        models[f"MetricTimeWarping, {method}"] = model.fit(
+            X, correspondences={"two": np.vstack(known)}
+        )
+    for name, model in models.items():
+        paths[f"{name}, training recordings"] = [
+            found.paths["two"] - found.rows.start for found in model.align(Y)
+        ]
     for name, some in paths.items():
         errors = [
             HOP * float(np.median(abs(path[:, 0] - at[path[:, 1]])))
             for path, (_, at) in zip(some, new, strict=True)
         ]
         yield {
-            "method": name,
+            f"cepstra and {other}": name,
             "median error, ms": float(np.median(errors)),
             "nine in ten below, ms": float(np.quantile(errors, 0.9)),
             "recordings": len(errors),
@@ -205,7 +253,12 @@ def main(argv=None):
     parser.add_argument("--recordings", type=int, default=60)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
-    found = {"toy": list(run(options.repeats)), "speech": list(speech(options.recordings))}
+    found = {
+        "toy": list(run(options.repeats)),
+        "three": list(three(options.repeats)),
+        "bands": list(speech(options.recordings, "bands")),
+        "noise": list(speech(options.recordings, "noisy cepstra")),
+    }
     text = "\n".join(table(rows) for rows in found.values())
     print(text)
     if options.out:
