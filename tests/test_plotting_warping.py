@@ -22,7 +22,15 @@ def _close():
     plt.close("all")
 
 
-@pytest.fixture(params=[mg.DynamicTimeWarping, mg.CanonicalTimeWarping])
+KINDS = [
+    mg.DynamicTimeWarping,
+    mg.CanonicalTimeWarping,
+    mg.MetricTimeWarping,
+    mg.LatentAligner,
+]
+
+
+@pytest.fixture(params=KINDS)
 def aligner(request):
     return request.param(modalities=LAYOUT, sequence=0).fit(X)
 
@@ -44,7 +52,11 @@ def test_the_path_is_cheap_and_in_frames_of_the_streams(aligner):
     assert display.distances.shape == (20, 15)
     assert display.path[[0, -1]].tolist() == [[0, 0], [19, 14]]
     cost = display.distances[tuple(display.path.T)].sum()
-    assert cost == pytest.approx(aligner.align(X)[0].distances["b"])
+    whole = aligner.align(X)[0].distances["b"]
+    if isinstance(aligner, mg.LatentAligner):  # whose alignments have a probability of their own
+        assert 0 < whole - cost < 20 * np.log(100)
+    else:
+        assert cost == pytest.approx(whole)
     assert display.names == ("a", "b")
 
 

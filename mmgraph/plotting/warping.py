@@ -47,7 +47,7 @@ class WarpingPathDisplay(Display):
 
         Parameters
         ----------
-        aligner : fitted DynamicTimeWarping or CanonicalTimeWarping
+        aligner : fitted aligner, such as DynamicTimeWarping
         X : array-like of shape (n_rows, n_features)
         modality : str
             The stream; the other one is the clock's.
@@ -130,7 +130,7 @@ class WarpedStreamsDisplay(Display):
 
         Parameters
         ----------
-        aligner : fitted DynamicTimeWarping or CanonicalTimeWarping
+        aligner : fitted aligner, such as DynamicTimeWarping
         X : array-like of shape (n_rows, n_features)
         feature : int or dict of str to int
             Number of the feature (in each modality).
@@ -180,7 +180,13 @@ class WarpedStreamsDisplay(Display):
                 self.lines_[name] += panel.plot(at, values[at], **style)
             panel.spines[["top", "right"]].set_visible(False)
             panel.set_title(title, loc="left", fontsize="medium", color=INK)
-        self.axes_[0, 0].legend(frameon=False)
+        self.axes_[0, 0].legend(
+            frameon=False,
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=len(self.before),
+            borderaxespad=0,
+        )
         self.axes_[0, 0].sharex(self.axes_[1, 0])
         self.axes_[0, 0].tick_params(labelbottom=False)
         self.axes_[1, 0].set_xlabel("frame")
