@@ -62,6 +62,11 @@ def stacking(modalities):
     return StackingClassifier(members, LogisticRegression(max_iter=1000))
 
 
+def kernels(modalities):
+    """Five radial kernels a view of standardised columns, weights by the default solver."""
+    return make_pipeline(StandardScaler(), mg.MKLClassifier(modalities=modalities))
+
+
 METHODS = {
     "late, weighted": late,
     "late, product": lambda modalities: late(modalities, "product"),
@@ -70,6 +75,8 @@ METHODS = {
     "early, imputed": lambda modalities: early(modalities, joint_gaussian()),
     "hybrid": hybrid,
     "hybrid, imputed": lambda modalities: hybrid(modalities, joint_gaussian()),
+    "MKL": kernels,
+    "scikit-learn's stacking": stacking,
     "scikit-learn's stacking, means": lambda modalities: make_pipeline(
         SimpleImputer(keep_empty_features=True), stacking(modalities)
     ),
@@ -112,7 +119,12 @@ def run(method, rate, seed, *, validation=False):
     rows, new = drop(X[train], modalities, rate, rng), drop(X[test], modalities, rate, rng)
     y, truth = data.target[train], data.target[test]
     start = time.process_time()
-    model = METHODS[method](modalities).fit(rows, y)
+    try:
+        model = METHODS[method](modalities).fit(rows, y)
+    except ValueError as error:
+        if "contains NaN" not in str(error):
+            raise
+        return {method: None, "seconds": 0.0}
     found = {method: model.score(new, truth), "seconds": time.process_time() - start}
     if method == "late, weighted":
         found[SINGLE] = best_single(model, new, truth, modalities)
@@ -137,9 +149,11 @@ def table(results):
         lines.append(f"   * - {method}")
         for found in runs.values():
             values = [f[method] for f in found]
-            lines.append(
-                f"     - {np.mean(values):.3f} ± {np.std(values):.3f}" if values else "     -"
+            refused = values and values[0] is None
+            shown = (
+                f" {np.mean(values):.3f} ± {np.std(values):.3f}" if values and not refused else ""
             )
+            lines.append("     - refuses" if refused else f"     -{shown}")
         seconds = [f["seconds"] for f in runs[RATES[0]]]
         shown = f" {np.mean(seconds):.1f}" if seconds and method != SINGLE else ""
         lines.append(f"     -{shown}")

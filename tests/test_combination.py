@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
 from mmgraph.engine import combination
 from mmgraph.engine.combination import SOLVERS, Problem, support_vectors
@@ -255,3 +255,128 @@ def test_linear_machines_of_odd_features():
         found = linear_support_vectors(F, problem)
         assert np.isfinite(found.dual).all()
         assert (np.sign(F @ found.dual + found.intercept)[:4] == 1).all()
+
+
+# Optimality conditions ---------------------------------------------------------------------------
+
+
+def forms_at(bank, task, weights):
+    """Forms of the kernels at the machines of some weights: slopes of the value, times -2."""
+    return bank.forms(support_vectors(bank.combine(weights), task, tol=1e-8).dual).sum(axis=1)
+
+
+def equal_weights(bank, task):
+    found = combination.mean(bank, task).weights
+    np.testing.assert_array_equal(found, np.full(bank.n_kernels, 1 / bank.n_kernels))
+
+
+def alone(bank, task):
+    """The alignment of each kernel, or 1 of the best."""
+    middle = np.eye(bank.n_rows) - 1 / bank.n_rows
+    target = middle @ task.targets @ task.targets.T @ middle
+    grams = middle @ bank.grams @ middle
+    parts = np.einsum("mij,ij->m", grams, target) / np.linalg.norm(grams, axis=(1, 2))
+    parts = np.maximum(parts, 0)
+    np.testing.assert_allclose(combination.align(bank, task).weights, parts / parts.sum())
+    best = np.arange(len(parts)) == parts.argmax()
+    np.testing.assert_array_equal(combination.single(bank, task).weights, 1.0 * best)
+
+
+def least_squares(bank, task):
+    """Of a non-negative one: no slope where a weight is used, and none down where it is not."""
+    for penalty in (0.0, 0.1):
+        forms, moments = bank.alignments(task.centred_targets)
+        norms = np.sqrt(np.diag(moments))
+        unit = moments / np.outer(norms, norms)
+        unit += max(penalty * np.trace(unit), 1e-8) * np.eye(len(unit))
+        aligned = forms.sum(axis=1) / norms
+        v = combination.alignf(bank, task, penalty=penalty).weights * norms
+        v *= v @ aligned / (v @ unit @ v)
+        slope = (unit @ v - aligned) / np.abs(aligned).max()
+        assert np.abs(slope[v > 0]).max() < 1e-7
+        assert slope.min() > -1e-7
+
+
+def closest_means(bank, task):
+    """Each machine's hard margin: all rows of a weight in the means are equally near the plane."""
+    mixing, y = 0.1, task.targets[:, 0]
+    gram = bank.combine(np.full(bank.n_kernels, 1 / bank.n_kernels))
+    gram = (1 - mixing) * gram + mixing * np.mean(np.diag(gram)) * np.eye(len(gram))
+    found = support_vectors(gram, task._replace(C=1e6), tol=1e-6)
+    margin = y * (gram @ found.dual[:, 0] + found.intercept[0])
+    used = np.abs(found.dual[:, 0]) > 1e-8
+    np.testing.assert_allclose(margin[used], 1, atol=1e-4)
+    assert margin.min() > 1 - 1e-4
+    part = bank.forms(found.dual)[:, 0]
+    weights = combination.easy(bank, task, mixing=mixing).weights
+    np.testing.assert_allclose(weights, part / part.sum(), rtol=1e-3)
+
+
+def linear_norm(bank, task):
+    """Used kernels have the largest form, and the gap is the one that these forms say."""
+    found = combination.simple(bank, task, tol=1e-6)
+    forms = forms_at(bank, task, found.weights)
+    assert forms[found.weights > 1e-3] == pytest.approx(forms.max(), rel=1e-3)
+    assert 0 <= found.gap < 1e-6
+
+
+def p_norm(bank, task):
+    """Weights are the forms to the power 1 / (p - 1), on the unit sphere."""
+    for p in (1.5, 2.0, 4.0):
+        found = combination.lp(bank, task, p=p, tol=1e-8)
+        powers = forms_at(bank, task, found.weights) ** (1 / (p - 1))
+        np.testing.assert_allclose(found.weights, powers / np.linalg.norm(powers, p), atol=2e-3)
+        assert abs(found.gap) < 1e-8
+
+
+def few(bank, task):
+    """Among the kernels that are kept, as without the others."""
+    found = combination.cardinality(bank, task, k=3, tol=1e-9)
+    kept = np.flatnonzero(found.weights)
+    alone = combination.simple(Stack(bank.grams[kept]), task, tol=1e-6)
+    value = found.history["objective"][-1]
+    assert value == pytest.approx(alone.history["objective"][-1], rel=1e-3)
+
+
+def leaving_one_out(bank, task):
+    """No slope in the logarithms of the weights, at the scale at which they were found."""
+    found = combination.ridge(bank, task, tol=1e-9, max_iter=1000)
+    y, n = task.centred_targets, bank.n_rows
+    scale, start = np.square(y).sum() / n, -np.log(bank.n_kernels)
+    ridge = np.mean(np.diag(bank.combine(np.full(bank.n_kernels, np.exp(start))))) / task.C
+
+    def slope(log_size):
+        weights = found.weights * np.exp(log_size)
+        _, of_error = combination._left_out(bank, weights, y, np.ones(n), ridge)
+        return weights * of_error / scale + 2e-4 * (np.log(weights) - start)
+
+    at = minimize_scalar(lambda s: np.abs(slope(s)).max(), bounds=(-6, 6), method="bounded").x
+    assert np.abs(slope(at)).max() < 2e-5
+
+
+def fixed_point(bank, task):
+    """Going on changes nothing."""
+    rough = combination.bayes(bank, task, tol=1e-5, max_iter=5000)
+    fine = combination.bayes(bank, task, tol=1e-6, max_iter=5000)
+    assert rough.converged
+    assert fine.converged
+    np.testing.assert_allclose(rough.weights, fine.weights, atol=2e-2 * np.abs(fine.weights).max())
+
+
+CONDITIONS = {
+    "mean": equal_weights,
+    "single": alone,
+    "align": alone,
+    "alignf": least_squares,
+    "easy": closest_means,
+    "simple": linear_norm,
+    "lp": p_norm,
+    "cardinality": few,
+    "ridge": leaving_one_out,
+    "bayes": fixed_point,
+}
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_optimality_conditions(name):
+    CONDITIONS[name](*problem(n=30, C=2.0))

@@ -102,7 +102,11 @@ def test_absent_modalities():
         alone[:, absent] = np.nan
         assert model.score(alone, truth) > 0.85
     nothing = np.full((2, 4), np.nan)
-    assert np.isfinite(model.predict_proba(nothing)).all()
+    np.testing.assert_allclose(model.predict_proba(nothing), [np.bincount(y) / 300] * 2)
+    assert model.bank_.n_rows == 298
+    weight = np.where(np.isnan(twice).all(axis=1), 1.0, 0.0)
+    empty = mg.MKLClassifier(modalities=MODALITIES).fit(twice, np.arange(300) % 2, weight)
+    np.testing.assert_allclose(empty.predict_proba(nothing), 0.5)
     w = model.kernel_weights_
     K = model._balanced(model.bank_.combine(w), model.bank_.present, w)
     assert np.linalg.eigvalsh(K).min() > -1e-8

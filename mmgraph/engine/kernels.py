@@ -189,7 +189,9 @@ def automatic(name, A, params, weights=None):
     entries = A.data if sp.issparse(A) else A
     largest = float(xp.abs(entries).max()) if entries.size else 0.0
     kernel = Kernel(name, params, 2.0 ** np.floor(np.log2(largest)) if largest else 1.0)
-    if adapts:
+    if adapts and not A.shape[0]:
+        params["gamma"] = 1.0
+    elif adapts:
         A = in_unit(kernel, A)
         if name in RADIAL:
             params["gamma"] = 1 / median_width(name, A, weights)

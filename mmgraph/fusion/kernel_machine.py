@@ -59,8 +59,9 @@ class KernelMachine(KernelWeights):
         Returns decision values by machines that have not seen the row, as `splits` have it, at the
         weights of all rows; NaN where there are none.
         """
+        key = random.key(self.random_state)
         if self.rank is not None:
-            return self._fit_low_rank(views, problem, splits)
+            return self._fit_low_rank(views, problem, splits, key)
         bank = self._find_weights(views, problem)
         shape = problem.targets.shape
         self.dual_coef_, self.intercept_ = np.zeros(shape), np.zeros(shape[1])
@@ -83,8 +84,8 @@ class KernelMachine(KernelWeights):
             return [(every, self.kernel_weights_)]
         return [(every[[c]], weights) for c, weights in enumerate(self.kernel_weights_)]
 
-    def _fit_low_rank(self, views, problem, splits):
-        rng = np.random.Generator(np.random.Philox(key=list(random.key(self.random_state))))
+    def _fit_low_rank(self, views, problem, splits, key):
+        rng = np.random.Generator(np.random.Philox(key=list(key)))
         sample = _sample(views, problem, max(2 * self.rank, SAMPLE), rng)
         bank = self._find_weights(views.take(sample), problem.take(sample))
         weights = self.kernel_weights_

@@ -15,8 +15,9 @@ from ..engine.bank import NORMALISATIONS, build, inverse
 from ..engine.combination import SOLVERS
 from ..engine.kernels import NAMES, Kernel, automatic, gram
 from ..parameters import choose, require
+from ..predictors import shown
 
-__all__ = ["KernelWeights", "as_targets", "documented", "filled", "standardised"]
+__all__ = ["KernelWeights", "as_targets", "documented", "filled", "standardised", "teaching"]
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the automatic kernels, relative to the median heuristic
 ITERATIVE = {"simple", "lp", "ridge", "bayes", "cardinality"}  # these profit from a cache
@@ -73,6 +74,8 @@ modality_weights_ : dict of str to float
 alignment_ : dict of str to float
     Centred alignment with the targets of the learnt combination (``"learnt"``), of equal weights
     (``"mean"``) and of the best single kernel (``"best"``).
+alignments_ : ndarray of shape (n_kernels + 1, n_kernels + 1)
+    Centred alignments of all kernels with each other and, last, with the targets.
 history_ : dict of str to list
     Course of the solver, with ``objective`` and ``gap`` where it has them.
 gap_ : float
@@ -165,6 +168,7 @@ class KernelWeights(MultimodalEstimator):
         self.modality_weights_ = dict.fromkeys(self.layout_.names, 0.0)
         for (modality, _), trace in zip(self.kernels_, traces, strict=True):
             self.modality_weights_[modality] += float(trace / total)
+        self.alignments_ = _alignments(problem)
         every, equal = np.eye(bank.n_kernels), np.full(bank.n_kernels, 1 / bank.n_kernels)
         parts = []
         for part, learnt in zip(self._parts(problem), weights, strict=True):
@@ -213,6 +217,12 @@ def as_targets(codes, n_classes):
     """Columns of -1 and 1: one for two classes, else one a class."""
     targets = 2.0 * (codes[:, None] == np.arange(n_classes)) - 1
     return targets[:, 1:] if n_classes == 2 else targets
+
+
+def teaching(views, weight):
+    """Which rows there is something to learn from: they show something, and have a weight."""
+    some = (weight > 0) & shown(views).any(axis=1)
+    return some if some.any() else weight > 0
 
 
 def standardised(y, weight):
@@ -293,6 +303,17 @@ def filled(views):
             block = np.asarray(block, np.float64)
         blocks[name] = block
     return blocks
+
+
+def _alignments(problem):
+    """Centred alignments of all kernels with each other and, last, with the targets."""
+    forms, moments = problem.alignments
+    targets = problem.centred_targets
+    size = np.square(targets.T @ (problem.row_weights[:, None] * targets)).sum()
+    forms = forms.sum(axis=1)
+    found = np.block([[moments, forms[:, None]], [forms, size]])
+    scale = inverse(np.sqrt(np.maximum(np.diag(found), 0)))
+    return found * scale[:, None] * scale
 
 
 def _alignment(problem, weights):

@@ -14,7 +14,7 @@ from ..predictors import PosteriorClassifier, shown
 from ..targets import check_labels, check_numbers, check_row_weights
 from ..unimodal import among, folds
 from .kernel_machine import KernelMachine
-from .kernel_weights import as_targets, documented, standardised
+from .kernel_weights import as_targets, documented, standardised, teaching
 
 __all__ = ["MKLClassifier", "MKLRegressor"]
 
@@ -48,9 +48,11 @@ class MKLClassifier(PosteriorClassifier, KernelMachine):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels.
+    class_prior_ : ndarray of shape (n_classes,)
+        Their frequencies, which are the answer for a row that shows nothing.
     dual_coef_ : ndarray of shape (n_rows, n_classes), or (n_rows, 1) of two classes
-        Coefficients of the training rows of a weight above 0 (the landmarks, at a `rank`) in the
-        decision functions, each of one class against the others.
+        Coefficients of the training rows in the decision functions, each of one class against the
+        others: of the rows that show something and weigh more than 0, or of the landmarks.
     intercept_ : ndarray of shape (n_classes,), or (1,)
         Their constants.
     temperature_ : float or None
@@ -62,7 +64,8 @@ class MKLClassifier(PosteriorClassifier, KernelMachine):
     The kernel of a modality that one of two rows lacks is zero, the mean in feature space, and each
     row is divided by the root of the share of the weights that it is left with. The combined matrix
     stays positive semi-definite, unlike one whose weights are renormalised for each pair of rows.
-    A row that shows nothing is at the mean of all.
+    A row that shows nothing teaches nothing; its decision values are the constants, and its
+    probabilities the frequencies of the classes.
 
     References
     ----------
@@ -153,13 +156,14 @@ class MKLClassifier(PosteriorClassifier, KernelMachine):
         weight = check_row_weights(sample_weight, views)
         task, codes = check_labels(self, y, weight)
         self.classes_ = task.classes
-        used = weight > 0
+        self.class_prior_ = np.exp(task.prior)
+        used = teaching(views, weight)
         splits = []
         if self.probability:
             splits = among(folds(self.cv, codes, shown(views), classifier=True), used)
         views, codes, weight = views.take(used), codes[used], weight[used]
         if self.class_weight == "balanced":
-            weight = weight / (len(self.classes_) * np.exp(task.prior[codes]))
+            weight = weight / (len(self.classes_) * self.class_prior_[codes])
         elif self.class_weight is not None:
             weight = weight * compute_sample_weight(self.class_weight, self.classes_[codes])
         plain = sample_weight is None and self.class_weight is None
@@ -196,7 +200,9 @@ class MKLClassifier(PosteriorClassifier, KernelMachine):
     predict_proba.__doc__ = PosteriorClassifier.predict_proba.__doc__
 
     def _opinion(self, views):
-        return _by_class(self._decision(views)) / (self.temperature_ or 1.0)
+        found = _by_class(self._decision(views)) / (self.temperature_ or 1.0)
+        found[~shown(views).any(axis=1)] = np.log(self.class_prior_)
+        return found
 
     def _parts(self, problem):
         n_columns = problem.targets.shape[1]
@@ -238,7 +244,8 @@ class MKLRegressor(RegressorMixin, KernelMachine):
     Attributes
     ----------
     dual_coef_ : ndarray of shape (n_rows, 1)
-        Coefficients of the training rows (the landmarks, at a `rank`), for standardised targets.
+        Coefficients of the training rows that show something and weigh more than 0, or of the
+        landmarks, for standardised targets.
     intercept_ : ndarray of shape (1,)
         The constant.
     target_mean_, target_scale_ : float
@@ -311,7 +318,7 @@ class MKLRegressor(RegressorMixin, KernelMachine):
         views = self._check(X, reset=True)
         weight = check_row_weights(sample_weight, views)
         _, y = check_numbers(self, y, weight)
-        used = weight > 0
+        used = teaching(views, weight)
         views, y, weight = views.take(used), y[used], weight[used]
         target, self.target_mean_, self.target_scale_ = standardised(y, weight)
         weight = None if sample_weight is None else weight

@@ -11,7 +11,7 @@ from ..engine.bank import inverse
 from ..engine.combination import Problem
 from ..parameters import require
 from ..targets import check_labels, check_numbers, check_row_weights
-from .kernel_weights import KernelWeights, as_targets, documented, standardised
+from .kernel_weights import KernelWeights, as_targets, documented, standardised, teaching
 
 __all__ = ["MKLTransformer"]
 
@@ -36,7 +36,7 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
     Attributes
     ----------
     components_ : ndarray of shape (n_rows, n_components)
-        Coefficients of the training rows of a weight above 0.
+        Coefficients of the training rows that show something and weigh more than 0.
     offset_ : ndarray of shape (n_components,)
         What is subtracted: the training rows' mean.
     explained_variance_ : ndarray of shape (n_components,)
@@ -103,7 +103,7 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
         views = self._check(X, reset=True)
         weight = check_row_weights(sample_weight, views)
         targets, epsilon = self._targets(views, y, weight)
-        used = weight > 0
+        used = teaching(views, weight)
         views, weight = views.take(used), weight[used]
         given = None if sample_weight is None else weight
         problem = Problem(targets[used], float(self.C), given, epsilon)

@@ -5,6 +5,7 @@ Each display computes what it shows in ``from_estimator``, keeps it in attribute
 """
 
 from ._display import words_of
+from .alignment_matrix import AlignmentMatrixDisplay
 from .chains import ChainDisplay
 from .correlation import (
     CorrelationCircleDisplay,
@@ -17,6 +18,7 @@ from .generation import GenerationDisplay
 from .joint_space import JointSpaceDisplay
 from .kernel_weights import KernelWeightsDisplay
 from .receptive_fields import ReceptiveFieldsDisplay
+from .reliability import ReliabilityDisplay
 from .retrieval import RetrievalDisplay, SimilarityMatrixDisplay
 from .state_timeline import StateTimelineDisplay
 from .training import TrainingDisplay
@@ -24,6 +26,7 @@ from .transition_graph import TransitionGraphDisplay
 from .warping import WarpedStreamsDisplay, WarpingPathDisplay
 
 __all__ = [
+    "AlignmentMatrixDisplay",
     "ChainDisplay",
     "CorrelationCircleDisplay",
     "DroppedModalitiesDisplay",
@@ -33,6 +36,7 @@ __all__ = [
     "KernelWeightsDisplay",
     "ReceptiveFieldsDisplay",
     "RegularisationPathDisplay",
+    "ReliabilityDisplay",
     "RetrievalDisplay",
     "ScoresDisplay",
     "SimilarityMatrixDisplay",

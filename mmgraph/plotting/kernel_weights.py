@@ -5,7 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._display import COLOURS, INK, Display
 
-__all__ = ["KernelWeightsDisplay"]
+__all__ = ["KernelWeightsDisplay", "kernel_label"]
 
 
 class KernelWeightsDisplay(Display):
@@ -52,6 +52,8 @@ class KernelWeightsDisplay(Display):
     def from_estimator(cls, estimator, *, ax=None, **kwargs):
         """Draw the weights of a fitted estimator.
 
+        Of classes with weights of their own, it is the mean, and the standard deviation over them.
+
         Parameters
         ----------
         estimator : MKLClassifier, MKLRegressor or MKLTransformer
@@ -65,12 +67,15 @@ class KernelWeightsDisplay(Display):
         KernelWeightsDisplay
         """
         check_is_fitted(estimator)
+        weights, std = estimator.kernel_weights_, estimator.kernel_weights_std_
+        if weights.ndim == 2:  # of each class its own
+            weights, std = weights.mean(axis=0), weights.std(axis=0)
         display = cls(
-            estimator.kernel_weights_,
+            weights,
             [name for name, _ in estimator.kernels_],
             estimator.modality_weights_,
-            [_name(kernel) for _, kernel in estimator.kernels_],
-            estimator.kernel_weights_std_,
+            [kernel_label(kernel) for _, kernel in estimator.kernels_],
+            std,
         )
         return display.plot(ax, **kwargs)
 
@@ -105,7 +110,7 @@ class KernelWeightsDisplay(Display):
         return self
 
 
-def _name(kernel):
+def kernel_label(kernel):
     """Name of a kernel and its parameters that are numbers."""
     name = kernel.name if isinstance(kernel.name, str) else kernel.name.__name__
     numbers = [f"{k} {v:.2g}" for k, v in kernel.params.items() if np.isscalar(v)]
