@@ -74,12 +74,11 @@ class Pair:
 
 
 def zoo(blocks, shrinkage, n_components):
-    """cca-zoo's ridge CCA, whose penalty counts rows, at our shrinkage."""
+    """cca-zoo's ridge CCA, whose shrinkage is ours where columns have variance 1."""
     from cca_zoo.linear import RidgeCCA
 
-    prior = len(next(iter(blocks.values()))) * shrinkage / (1 - shrinkage)
     most = min(block.shape[1] for block in blocks.values())
-    model = RidgeCCA(min(n_components, most), shrinkage=prior / (1 + prior))
+    model = RidgeCCA(min(n_components, most), shrinkage=shrinkage)
     return model.fit(list(blocks.values()))
 
 
