@@ -34,7 +34,7 @@ class AdditiveGaussian(DenseGaussian):
     appendix A.
     """
 
-    parts: np.ndarray = None
+    parts: np.ndarray | None = None
     diagonal: bool = False
 
     @property
