@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import mmgraph as mg
-from mmgraph.engine import markov
+from mmgraph.engine import joint_gaussian, markov
 from mmgraph.engine.emissions import DenseGaussian, Prior
 from mmgraph.engine.joint_gaussian import JointGaussian
 from mmgraph.engine.markov import Data, Model, Priors, Stream
@@ -159,6 +159,17 @@ def test_learning_with_absent_groups_never_lowers_the_likelihood():
     found = [epoch.metrics["log_likelihood"] for epoch in epochs]
     assert (np.diff(found) > -1e-9).all()
     assert found[-1] > found[0] + 0.1
+
+
+def test_frames_are_taken_some_at_a_time(monkeypatch):
+    _, emission = joint()
+    _, _, features = some_frames(emission, 50)
+    posterior = RNG.dirichlet(np.ones(3), 50)
+    whole = emission.statistics(features, posterior)[0], *emission.moments(features, posterior)
+    monkeypatch.setattr(joint_gaussian, "MOST", 4)
+    parts = emission.statistics(features, posterior)[0], *emission.moments(features, posterior)
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-10)
 
 
 def test_moments_and_draws_agree():

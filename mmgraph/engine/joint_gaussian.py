@@ -8,6 +8,8 @@ from .emissions import DenseGaussian
 
 __all__ = ["JointGaussian"]
 
+MOST = 1 << 12  # frames at a time
+
 
 @dataclass(frozen=True)
 class JointGaussian(DenseGaussian):
@@ -55,11 +57,13 @@ class JointGaussian(DenseGaussian):
         return np.hstack([there, np.where(present[:, self.groups], x, 0), present], dtype=x.dtype)
 
     def _patterns(self, features):
-        """Frames that show the same groups, and the columns of these."""
+        """Some frames that show the same groups, and the columns of these."""
         present = features[:, 1 + len(self.groups) :] > 0
         patterns, inverse = np.unique(present, axis=0, return_inverse=True)
         for i, pattern in enumerate(patterns):
-            yield np.flatnonzero(inverse.ravel() == i), np.flatnonzero(pattern[self.groups])
+            rows, shown = np.flatnonzero(inverse.ravel() == i), np.flatnonzero(pattern[self.groups])
+            for first in range(0, len(rows), MOST):
+                yield rows[first : first + MOST], shown
 
     def log_likelihood(self, features):
         """Log-likelihood of each frame under each state; 0 where nothing is there."""
@@ -82,7 +86,7 @@ class JointGaussian(DenseGaussian):
         Yields
         ------
         rows : ndarray of int
-            Frames that show the same groups.
+            Some frames that show the same groups.
         means : ndarray of shape (n_states, len(rows), n_columns)
             The values where they are there.
         covariances : ndarray of shape (n_states, n_columns, n_columns)

@@ -144,6 +144,8 @@ class GeneratedStreamDisplay(Display):
             panel.spines[["top", "right"]].set_visible(False)
             panel.spines[["left", "bottom"]].set_color(PALE)
             panel.tick_params(labelbottom=panel is panels[-1])
-        panels[len(self.given)].legend(frameon=False, ncols=2, loc="upper right", fontsize="small")
+        place = {"loc": "lower right", "bbox_to_anchor": (1, 0.97), "borderaxespad": 0}
+        handles = panels[-1].get_legend_handles_labels()
+        panels[0].legend(*handles, frameon=False, ncols=2, fontsize="small", **place)
         panels[-1].set_xlabel("frame")
         return self

@@ -97,9 +97,9 @@ class TransitionGraphDisplay(Display):
 
         self.arrows_ = {}
         for i, j in zip(*np.nonzero(kept), strict=True):
-            straight = forward and j == i + 1
+            rad = self._bend(i, j, forward)
             style = {
-                "connectionstyle": f"arc3,rad={0 if straight else -0.18}",
+                "connectionstyle": f"arc3,rad={rad}",
                 "arrowstyle": "-|>",
                 "mutation_scale": 12,
                 "linewidth": 0.6 + 5 * self.transition[i, j],
@@ -109,7 +109,7 @@ class TransitionGraphDisplay(Display):
                 "shrinkB": 0,
                 **kwargs,
             }
-            ends = self._ends(i, j, bend=0.0 if straight else 0.35)
+            ends = self._ends(i, j, 2 * rad)
             self.arrows_[int(i), int(j)] = FancyArrowPatch(*ends, **style)
             self.ax_.add_patch(self.arrows_[int(i), int(j)])
         places = zip(self.positions_, self.names, stay, itertools.cycle(COLOURS), strict=False)
@@ -133,10 +133,20 @@ class TransitionGraphDisplay(Display):
         angles = np.pi / 2 - 2 * np.pi * np.arange(n) / n
         return max(1.1, 0.32 * n) * np.column_stack([np.cos(angles), np.sin(angles)])
 
+    def _bend(self, i, j, forward):
+        """How an arrow curves: those between states that are not neighbours, away from others."""
+        n = len(self.transition)
+        if forward:
+            return 0.0 if j == i + 1 else -0.35
+        steps = (j - i) % n
+        if steps in (1, n - 1) or 2 * steps == n:
+            return -0.18
+        return 0.12 if steps < n / 2 else -0.3
+
     def _ends(self, i, j, bend):
         """Where an arrow leaves one circle and meets the other."""
         ahead = self.positions_[j] - self.positions_[i]
         angle = np.arctan2(ahead[1], ahead[0])
-        leave, meet = angle + bend, angle + np.pi - bend
+        leave, meet = angle - bend, angle + np.pi + bend
         edge = RADIUS * np.array([[np.cos(leave), np.sin(leave)], [np.cos(meet), np.sin(meet)]])
         return self.positions_[[i, j]] + edge

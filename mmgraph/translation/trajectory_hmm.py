@@ -360,6 +360,7 @@ class TrajectoryHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
 
     def _data(self, views):
         """Rows as the engine has them, scaled values, and which are there."""
+        choose("method", self.method, METHODS)  # it may have been set after fit
         x, present, offsets = self._frames(views)
         z = self._scaled(x, present)
         features = self._emission.features(*self.plan_.features(z, present, offsets))
