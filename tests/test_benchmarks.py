@@ -6,6 +6,8 @@ import mmgraph as mg
 from benchmarks._mnist import binarised, measure, table
 from benchmarks.contrastive_retrieval import measure as measure_retrieval
 from benchmarks.mnist_small import HIDDEN, fit_mmgraph, machine, score
+from benchmarks.stream_fusion import noisy
+from benchmarks.stream_generation import Normal, neighbours
 
 
 def images(n=200, width=12):
@@ -67,3 +69,30 @@ def test_retrieval_is_measured_in_both_directions():
     assert found["R@10 %"] == 100
     assert found["median rank"] == 1.5
     np.testing.assert_allclose(found["MRR"], 0.75)
+
+
+def test_noise_has_its_level():
+    sound = np.sin(np.arange(8000))
+    for level in (-5, 0, 20):
+        noise = noisy(sound, level, 0) - sound
+        found = 10 * np.log10(np.square(sound).mean() / np.square(noise).mean())
+        np.testing.assert_allclose(found, level, atol=0.2)
+    np.testing.assert_array_equal(noisy(sound, np.inf, 0), sound)
+
+
+def test_slopes_stay_within_their_sequence():
+    X = np.array([[0, 1.0], [0, 2], [0, 4], [1, 10], [1, 10]])
+    found = neighbours(X, slice(1, None))
+    np.testing.assert_array_equal(found[:, 1], [0.5, 1.5, 1, 0, 0])
+    np.testing.assert_array_equal(found[:, 2], [1, 1, -2, 0, 0])
+
+
+def test_the_linear_model_covers_what_it_says():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3000, 2))
+    X = np.c_[np.zeros(3000), x, x @ [[1.0, 0], [1, 2]] + rng.normal(size=(3000, 2))]
+    model = Normal({"a": slice(1, 3), "b": slice(3, 5)}, "b", 0, [1e-6]).fit(X)
+    mean, (lower, upper), log, _ = model.answer(X)
+    np.testing.assert_allclose(mean, x @ [[1.0, 0], [1, 2]], atol=0.2)
+    np.testing.assert_allclose(((lower < X[:, 3:]) & (X[:, 3:] < upper)).mean(), 0.9, atol=0.01)
+    np.testing.assert_allclose(log.mean(), -1 - np.log(2 * np.pi), atol=0.05)

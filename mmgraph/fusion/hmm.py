@@ -136,6 +136,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     CoupledHMM : A chain a stream.
     FactorialHMM : Independent chains behind all streams.
     HMMClassifier : One model a class, for sequences with a label.
+    TrajectoryHMM : Streams that vary together within a state, generated as trajectories.
 
     Notes
     -----
