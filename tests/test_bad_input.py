@@ -89,7 +89,10 @@ def test_a_block_that_is_nan_in_part(kind):
     with pytest.warns(UserWarning, match=message) as caught:
         model = small(kind).fit(rows, Y)
     assert caught[0].filename == __file__
-    verb = next(v for v in ("predict", "impute", "transform") if hasattr(model, v))
+    verbs = [v for v in ("predict", "impute", "transform") if hasattr(model, v)]
+    if not verbs:  # it searches, and says nothing of a row
+        return
+    (verb, *_) = verbs
     with pytest.warns(UserWarning, match=message):
         found = getattr(model, verb)(rows)
     unfilled = [2] if hasattr(model, "align") else []  # where the clock of an aligner has no tick

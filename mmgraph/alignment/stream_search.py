@@ -1,6 +1,7 @@
 """Search of long streams for what a query says."""
 
 import numbers
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -184,12 +185,14 @@ class StreamSearch(MultimodalEstimator):
         frozen = isinstance(self.model, FrozenEstimator)
         if isinstance(self._template(), ForcedAligner):
             self.lengths_, self.geometry_ = np.zeros(0, int), None
-            if frozen:
-                self.model_ = self._template()
-                self.model_._check(X)
-            else:
-                columns = {"sequence": self.sequence, "modalities": self.modalities}
-                self.model_ = clone(self.model).set_params(**columns).fit(X, y)
+            with warnings.catch_warnings():  # has been said of this X
+                warnings.filterwarnings("ignore", message="modality .* is NaN in part")
+                if frozen:
+                    self.model_ = self._template()
+                    self.model_._check(X)
+                else:
+                    columns = {"sequence": self.sequence, "modalities": self.modalities}
+                    self.model_ = clone(self.model).set_params(**columns).fit(X, y)
             return self
         examples = [slice(i, i + 1) for i in range(views.n_rows)]
         examples = examples if views.ids is None else views.sequences()

@@ -6,6 +6,7 @@ Each display computes what it shows in ``from_estimator``, keeps it in attribute
 
 from ._display import words_of
 from .alignment_matrix import AlignmentMatrixDisplay
+from .borders import BorderPosteriorDisplay
 from .chains import ChainDisplay
 from .correlation import (
     CorrelationCircleDisplay,
@@ -21,12 +22,14 @@ from .receptive_fields import ReceptiveFieldsDisplay
 from .reliability import ReliabilityDisplay
 from .retrieval import RetrievalDisplay, SimilarityMatrixDisplay
 from .state_timeline import StateTimelineDisplay
+from .search import SearchHitsDisplay
 from .training import TrainingDisplay
 from .transition_graph import TransitionGraphDisplay
 from .warping import WarpedStreamsDisplay, WarpingPathDisplay
 
 __all__ = [
     "AlignmentMatrixDisplay",
+    "BorderPosteriorDisplay",
     "ChainDisplay",
     "CorrelationCircleDisplay",
     "DroppedModalitiesDisplay",
@@ -39,6 +42,7 @@ __all__ = [
     "ReliabilityDisplay",
     "RetrievalDisplay",
     "ScoresDisplay",
+    "SearchHitsDisplay",
     "SimilarityMatrixDisplay",
     "StateTimelineDisplay",
     "TrainingDisplay",
