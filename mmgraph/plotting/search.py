@@ -107,7 +107,7 @@ class SearchHitsDisplay(Display):
             if self.truth is not None:
                 for first, stop in self.truth[line]:
                     ends = [first - 0.5, stop - 0.5]
-                    ax.plot(ends, [line + 0.4] * 2, color=INK, linewidth=2, solid_capstyle="butt")
+                    ax.plot(ends, [line - 0.4] * 2, color=INK, linewidth=2, solid_capstyle="butt")
         ax.set(xlabel="frame", xlim=(-0.5, self.n_frames - 0.5))
         ax.set_yticks(range(len(self.names)), self.names)
         ax.set_ylim(len(self.names) - 0.4, -0.6)
