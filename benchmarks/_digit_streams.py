@@ -61,9 +61,9 @@ def stream(waves, target, rows):
     return DigitStream(frames, target[rows], borders)
 
 
-def streams(waves, data, speaker, length, rng):
-    """All recordings of a speaker in random order, as streams of some number of digits."""
-    rows = rng.permutation(np.flatnonzero(data.speaker == speaker))
+def streams(waves, data, speaker, length, rng, most=500):
+    """Recordings of a speaker in random order, as streams of some number of digits."""
+    rows = rng.permutation(np.flatnonzero(data.speaker == speaker))[:most]
     return [
         stream(waves, data.target, rows[i : i + length])
         for i in range(0, len(rows) - length + 1, length)

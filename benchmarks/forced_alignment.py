@@ -76,7 +76,7 @@ def run(speaker, data, trim, n_recordings=500):
     """Errors in ms by method, and what was chosen."""
     waves = sounds(data, trim=trim)
     made = {
-        s: streams(waves, data, s, LENGTH, np.random.default_rng(i))[: n_recordings // LENGTH]
+        s: streams(waves, data, s, LENGTH, np.random.default_rng(i), n_recordings)
         for i, s in enumerate(SPEAKERS)
     }
     before = SPEAKERS[SPEAKERS.index(speaker) - 1]
