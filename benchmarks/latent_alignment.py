@@ -30,7 +30,7 @@ HOP, WINDOW = 80, 256  # samples
 
 
 def bands(waveform):
-    """Log-energies of 16 bands, every 10 ms."""
+    """Log-energies of 15 bands, every 10 ms."""
     frames = np.lib.stride_tricks.sliding_window_view(waveform.astype(float), WINDOW)[::HOP]
     power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW), axis=1)) ** 2
     edges = np.unique(np.geomspace(2, 128, 17).astype(int))

@@ -130,7 +130,7 @@ def run(n_repeats):
 
 
 def bands(waveform):
-    """Another description of a sound than its cepstra: the root energy of 16 bands, every 10 ms."""
+    """Another description of a sound than its cepstra: the root energy of 15 bands, every 10 ms."""
     frames = np.lib.stride_tricks.sliding_window_view(waveform.astype(float), 256)[::80]
     power = np.abs(np.fft.rfft(frames * np.hanning(256), axis=1)) ** 2
     edges = np.unique(np.geomspace(2, 128, 17).astype(int))
