@@ -105,3 +105,42 @@ def test_warping_compiles(name, dtype, capability, to_ptx):
     assert ".entry" in ptx
     if dtype == float32:
         assert ".f64" not in ptx
+def test_updates_compile(dtype, capability, to_ptx):
+    from mmgraph.backend.kernels import updates_cuda
+
+    matrix = dtype[:, ::1]
+    for kernel, signature in (
+        (updates_cuda._adam, (matrix,) * 4 + (dtype,) * 8),
+        (updates_cuda._nesterov, (matrix,) * 3 + (dtype,) * 3),
+    ):
+        ptx = to_ptx(kernel.py_func, signature, capability)
+        assert ".entry" in ptx
+        assert dtype == float64 or ".f64" not in ptx
+
+
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_gram_compiles(dtype, capability, to_ptx):
+    from mmgraph.backend.kernels.gram_cuda import KERNELS
+
+    matrix, vector = dtype[:, ::1], dtype[::1]
+    signature = int64, matrix, matrix, vector, vector, dtype[:, :, ::1], matrix
+    ptx = to_ptx(KERNELS[str(dtype)].py_func, signature, capability)
+    assert ".shared" in ptx
+    assert dtype == float64 or ".f64" not in ptx
+
+
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_markov_compiles(dtype, capability, to_ptx):
+    from mmgraph.backend.kernels.markov_cuda import KERNELS, WIDTHS
+
+    matrix, vector, rows = dtype[:, ::1], dtype[::1], int64[::1]
+    for width in WIDTHS:
+        both = KERNELS[str(dtype), width]
+        forward = matrix, rows, vector, matrix, matrix, matrix, float64[::1], dtype, dtype
+        ptx = to_ptx(both.of_forward.py_func, forward, capability)
+        assert ".shared" in ptx  # its log_scale is float64, as on the CPU
+        backward = matrix, matrix, rows, matrix, vector, vector, matrix
+        ptx = to_ptx(both.of_backward.py_func, backward, capability)
+        assert dtype == float64 or ".f64" not in ptx

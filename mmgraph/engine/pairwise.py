@@ -1,16 +1,15 @@
 """Distances and kernels between all rows of two arrays: scikit-learn's on the CPU, ours on the GPU.
 
-Both compute the same formulas. On the GPU what is no product is computed a tile at a time.
+Both compute the same formulas.
 """
 
 import numpy as np
 from sklearn.metrics import pairwise
 
+from ..backend import kernels
 from ..backend.arrays import namespace
 
 __all__ = ["additive_chi2", "kernel", "manhattan", "squared_euclidean"]
-
-ENTRIES = 1 << 24  # differences of entries that are held at a time on the GPU
 
 
 def squared_euclidean(A, B=None):
@@ -33,7 +32,7 @@ def manhattan(A, B=None):
     """Sums of absolute differences, of shape (n, m)."""
     if namespace(A) is np:
         return pairwise.manhattan_distances(A, B)
-    return _tiled(A, B, lambda a, b: abs(a - b))
+    return kernels.of(A, "gram").distances("laplacian", A, A if B is None else B)
 
 
 def additive_chi2(A, B=None):
@@ -44,27 +43,16 @@ def additive_chi2(A, B=None):
     ValueError
         If an entry is negative.
     """
-    xp = namespace(A)
-    if xp is np:
+    if namespace(A) is np:
         return pairwise.additive_chi2_kernel(A, B)
-    for side in (A, A if B is None else B):
-        if bool((side < 0).any()):
-            raise ValueError("X contains negative values.")
-
-    def share(a, b):
-        total = a + b
-        return -((a - b) ** 2) / xp.where(total > 0, total, 1.0)
-
-    return _tiled(A, B, share)
-
-
-def _tiled(A, B, of_entries):
-    """Sums over the columns of a function of two entries, for all pairs of rows."""
     B = A if B is None else B
-    xp, at_once = namespace(A), max(1, ENTRIES // max(1, B.size))
-    starts = range(0, len(A), at_once)
-    parts = [of_entries(A[i : i + at_once, None], B).sum(axis=2) for i in starts]
-    return xp.concatenate(parts)
+    _require_positive(A, B)
+    return -kernels.of(A, "gram").distances("chi2", A, B)
+
+
+def _require_positive(*sides):
+    if any(bool((side < 0).any()) for side in sides):
+        raise ValueError("X contains negative values.")
 
 
 def kernel(name, A, B=None, **params):
@@ -122,11 +110,14 @@ def _rbf(A, B, gamma=None):
 
 
 def _laplacian(A, B, gamma=None):
-    return namespace(A).exp(-_gamma(gamma, A) * manhattan(A, B))
+    B = A if B is None else B
+    return kernels.of(A, "gram").radial("laplacian", A, B, [_gamma(gamma, A)])[0]
 
 
 def _chi2(A, B, gamma=1.0):
-    return namespace(A).exp(gamma * additive_chi2(A, B))
+    B = A if B is None else B
+    _require_positive(A, B)
+    return kernels.of(A, "gram").radial("chi2", A, B, [gamma])[0]
 
 
 KERNELS = {

@@ -25,6 +25,19 @@ def per_row(kernel, shape, *arguments):
         _launch(kernel, min(n_rows, _MOST_ROWS), BLOCK, arguments)
 
 
+def per_tile(kernel, shape, tile, threads, *arguments):
+    """Launch a block of (x, y) threads for every tile of a matrix of this shape."""
+    down, across = (-(-size // side) for size, side in zip(shape, tile, strict=True))
+    if down and across:
+        _launch(kernel, (across, down), threads, arguments)
+
+
+def per_sequence(kernel, n_sequences, threads, *arguments):
+    """Launch a block for every sequence, of so many threads."""
+    if n_sequences:
+        _launch(kernel, n_sequences, threads, arguments)
+
+
 def _launch(kernel, blocks, threads, arguments):
     if config.ENABLE_CUDASIM:
         kernel[blocks, threads](*arguments)
