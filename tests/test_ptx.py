@@ -105,6 +105,10 @@ def test_warping_compiles(name, dtype, capability, to_ptx):
     assert ".entry" in ptx
     if dtype == float32:
         assert ".f64" not in ptx
+
+
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 def test_updates_compile(dtype, capability, to_ptx):
     from mmgraph.backend.kernels import updates_cuda
 

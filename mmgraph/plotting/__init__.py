@@ -21,8 +21,8 @@ from .kernel_weights import KernelWeightsDisplay
 from .receptive_fields import ReceptiveFieldsDisplay
 from .reliability import ReliabilityDisplay
 from .retrieval import RetrievalDisplay, SimilarityMatrixDisplay
-from .state_timeline import StateTimelineDisplay
 from .search import SearchHitsDisplay
+from .state_timeline import StateTimelineDisplay
 from .training import TrainingDisplay
 from .transition_graph import TransitionGraphDisplay
 from .warping import WarpedStreamsDisplay, WarpingPathDisplay
