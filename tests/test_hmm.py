@@ -315,6 +315,137 @@ def test_float32_is_close():
     np.testing.assert_allclose(narrow.score_samples(BOTH), wide.score_samples(BOTH), atol=2e-3)
 
 
+@pytest.mark.parametrize("kind", ["diag", "full", "spherical", "tied", "poisson", "categorical"])
+def test_information_criteria_of_hmmlearn(kind):
+    model, X, ours_X = theirs(kind)
+    ours = from_hmmlearn(model)
+    ours.layout_ = mg.MultiStreamHMM(1).fit(ours_X).layout_
+    ours.n_features_in_ = ours_X.shape[1]
+    model.n_features = X.shape[1] if kind != "categorical" else 4
+    wanted = model.bic(X), model.aic(X)
+    found = ours.bic(ours_X), ours.aic(ours_X)
+    np.testing.assert_allclose(found, wanted)
+
+
+def test_free_parameters_of_the_rest():
+    right = mg.MultiStreamHMM(4, topology="left-right", max_iter=1, emissions="gmm").fit(REAL)
+    assert right._n_parameters() == 0 + 3 + 4 * (1 + 2 * 4)
+    bits = mg.MultiStreamHMM(2, emissions="bernoulli", max_iter=1).fit(ONE_HOT)
+    assert bits._n_parameters() == 1 + 2 + 2 * 4
+    long = mg.MultiStreamHMM(3, durations=4, max_iter=1).fit(REAL)
+    assert long._n_parameters() == 2 + 3 * 4 + 3 + 3 * 4
+
+
+def test_batches_come_to_what_all_sequences_do():
+    """With the weights of all equal, batches of the same frames repeat the steps of EM."""
+    online = mg.MultiStreamHMM(3, **EMITTED, learning_decay=1.0)
+    for _ in range(40):
+        online.partial_fit(BOTH)
+    whole = mg.MultiStreamHMM(3, **EMITTED, max_iter=60, tol=0).fit(BOTH)
+    assert online.n_iter_ == 40
+    assert online.score(BOTH) == pytest.approx(whole.score(BOTH), abs=0.05)
+    fewer = mg.MultiStreamHMM(3, **EMITTED)
+    for _ in range(12):
+        for i in (0, 1, 3):
+            fewer.partial_fit(BOTH[i == IDS])
+    assert fewer.score(BOTH) > whole.score(BOTH) - 0.1
+    likelihood = fewer.history_["log_likelihood"]
+    assert len(likelihood) == 36
+    assert likelihood[-3] > likelihood[0]
+
+
+def test_the_first_batch_is_a_step_of_em():
+    one = mg.MultiStreamHMM(3, **EMITTED).partial_fit(BOTH)
+    fit = mg.MultiStreamHMM(3, **EMITTED, max_iter=1).fit(BOTH)
+    np.testing.assert_allclose(one.transform(BOTH), fit.transform(BOTH))
+    known = np.where(np.arange(N) % 2 == 0, STATE, -1)
+    one = mg.MultiStreamHMM(3, **EMITTED).partial_fit(BOTH, states=known)
+    fit = mg.MultiStreamHMM(3, **EMITTED, max_iter=1).fit(BOTH, states=known)
+    np.testing.assert_allclose(one.transform(BOTH), fit.transform(BOTH))
+
+
+def test_a_later_batch_may_lack_a_stream(tmp_path):
+    model = mg.MultiStreamHMM(3, **EMITTED).partial_fit(BOTH)
+    hidden = BOTH.copy()
+    hidden[:, 3] = np.nan
+    model.partial_fit(hidden)
+    assert np.isfinite(model.score_samples(BOTH)).all()
+    mg.save(model, tmp_path / "model")
+    again = mg.load(tmp_path / "model").partial_fit(BOTH)
+    np.testing.assert_allclose(again.transform(BOTH), model.partial_fit(BOTH).transform(BOTH))
+    assert not hasattr(model.fit(BOTH), "statistics_")
+
+
+def lasting(n=60, seed=0):
+    """Sequences of states that last 4 to 6 frames, or 1 to 3."""
+    rng = np.random.default_rng(seed)
+    state, k = [], 0
+    while len(state) < n * 20:
+        state += [k] * rng.integers(*((4, 7) if k == 0 else (1, 4)))
+        k = 1 - k
+    state = np.array(state[: n * 20])
+    return state, state[:, None] * 2.0 + rng.normal(size=(len(state), 1))
+
+
+def test_durations():
+    state, x = lasting()
+    plain = mg.MultiStreamHMM(2, random_state=0).fit(x)
+    model = mg.MultiStreamHMM(2, durations=7, random_state=0).fit(x)
+    assert (np.diff(model.history_["objective"]) > -1e-9).all()
+    flip = int((model.predict(x) == state).mean() < 0.5)
+    p = model.durations_[flip]
+    np.testing.assert_allclose(model.durations_.sum(axis=1), 1)
+    assert p[3:6].sum() > 0.9 > 0.3 > p[:3].sum()
+    new_state, new = lasting(seed=1)
+    assert model.score(new) > plain.score(new) + 0.02
+    found = (model.predict(new) ^ flip) == new_state
+    assert found.mean() > ((plain.predict(new) ^ flip) == new_state).mean()
+    assert model.bic(new) < plain.bic(new)
+    assert model.transform(new).shape == (len(new), 2)
+    assert model.means_["X"].shape == (2, 1)
+    np.testing.assert_array_equal(plain.durations_, [[1], [1]])
+
+
+def with_gaps():
+    X = BOTH.copy()
+    X[np.arange(N) % 3 > 0, 3] = np.nan
+    X[IDS == 1, 1:3] = np.nan
+    return X
+
+
+def test_durations_with_all_else(tmp_path):
+    known = np.where(np.arange(N) % 5 == 0, STATE, -1)
+    for topology in ("ergodic", "left-right"):
+        states = known if topology == "ergodic" else None
+        model = mg.MultiStreamHMM(3, durations=3, topology=topology, **EMITTED, max_iter=8)
+        model.fit(BOTH, states=states)
+        filled = model.impute(with_gaps())
+        assert np.isfinite(filled).all()
+        assert np.isfinite(model.sample(30, random_state=0)).all()
+        mg.save(model, tmp_path / "model")
+        again = mg.load(tmp_path / "model")
+        np.testing.assert_array_equal(again.transform(BOTH), model.transform(BOTH))
+        np.testing.assert_array_equal(again.durations_, model.durations_)
+    assert (np.diff(model.predict(BOTH))[np.diff(IDS) == 0] >= 0).all()
+    one = mg.MultiStreamHMM(3, durations=1, **EMITTED, max_iter=5).fit(BOTH)
+    same = mg.MultiStreamHMM(3, **EMITTED, max_iter=5).fit(BOTH)
+    np.testing.assert_array_equal(one.transform(BOTH), same.transform(BOTH))
+
+
+def test_a_state_that_dies():
+    """It keeps its parameters, and nothing that leaves the model is NaN."""
+    model = mg.MultiStreamHMM(3, **EMITTED, max_iter=5).fit(BOTH, states=np.minimum(STATE, 1))
+    for found in (model.transition_, model.transform(BOTH), *model.means_.values()):
+        assert np.isfinite(found).all()
+    np.testing.assert_allclose(model.transition_.sum(axis=1), 1)
+
+
+def test_no_frames():
+    for rows in (np.empty((0, 4)), np.empty((0, 2))):
+        with pytest.raises(ValueError, match=r"0 sample|minimum of 1"):
+            mg.MultiStreamHMM(2, **COLUMNS).fit(rows)
+
+
 def test_model_selection_over_sequences():
     X, y = np.tile(BOTH, (3, 1)), None
     X[:, 0] = np.repeat(np.arange(12), LENGTHS * 3)
@@ -354,6 +485,8 @@ def fitted(X=BOTH, **changes):
         ({"stream_weights": {"steps": -1}}, r"stream_weights\['steps'\]=-1: it must be a number"),
         ({"priors": {"prior": 1}}, "priors='prior': choose one of|a key of priors='prior'"),
         ({"priors": 3}, "priors=3: it must be a dict"),
+        ({"durations": 0}, "durations=0: it must be an int at least 1"),
+        ({"learning_decay": 2}, "learning_decay=2: it must be a number above 0.5 and at most 1"),
         ({"algorithm": "gibbs"}, r"algorithm='gibbs': choose one of \['em', 'viterbi'\]"),
         ({"states": np.zeros(3, int)}, r"states has shape \(3,\), but X has 126 rows"),
         ({"states": np.full(N, 3)}, "states must be ints from -1 .* to 2; got values from 3 to 3"),
