@@ -6,6 +6,7 @@
 activity in a fold. *speech*: cepstra 6 to 12 of spoken digits from cepstra 0 to 5; recordings 5 to
 9 of each speaker and digit train, the official test recordings test. In each fold the number of
 states is chosen on a quarter of the training sequences, by the log-score of a model of the others.
+The spread of trajectories is that of the same quarter.
 """
 
 import argparse
@@ -124,10 +125,14 @@ class Independent:
 
 
 def choose(make, X, target, states):
-    """The number of states of the best log-score on a quarter of the sequences."""
+    """The number of states of the best log-score on a quarter of the sequences, and its model."""
     held_out = np.unique(X[:, 0], return_inverse=True)[1] % 4 == 0
-    scores = [make(n).fit(X[~held_out]).log_conditional(X[held_out], target).mean() for n in states]
-    return states[int(np.argmax(scores))]
+    models = [make(n).fit(X[~held_out]) for n in states]
+    scores = [model.log_conditional(X[held_out], target).mean() for model in models]
+    best = int(np.argmax(scores))
+    if hasattr(models[best], "calibrate"):
+        models[best].calibrate(X[held_out])
+    return states[best], models[best]
 
 
 def answers(X, modalities, target, train, states):
@@ -144,10 +149,11 @@ def answers(X, modalities, target, train, states):
     yield "conditional Gaussian", Normal(modalities, target, 0, [1e-6]).fit(rows), None
     yield "ridge", Normal(modalities, target, 0, alphas).fit(rows), None
     yield "ridge, of slopes too", Normal(modalities, target, 2, alphas).fit(rows), None
-    n = choose(independent, rows, target, states)
+    n, _ = choose(independent, rows, target, states)
     yield "HMM, independent streams", Independent(independent(n).fit(rows), target), n
-    n = choose(joint, rows, target, states)
+    n, part = choose(joint, rows, target, states)
     model = joint(n).fit(rows)
+    model.spread_ = part.spread_
     for method in ("viterbi", "mean", "trajectory"):
         yield f"TrajectoryHMM, {method}", Trajectories(model, target, method), n
 
@@ -176,10 +182,17 @@ def run(name, data, most):
             "R2": r2_score(truth, mean),
             "R2 of slopes": r2_score(*slope),
             "log-score": sequences.mean(),
+            "standard error": standard_error(sequences, X[test, 0]),
             "by frame": None if frames is None else frames.mean(),
             "coverage, %": 100 * interval_coverage(truth, lower, upper),
             "states": row["states"],
         }
+
+
+def standard_error(values, sequence):
+    """That of the mean of values, whose sequences are independent."""
+    means = [values[sequence == s].mean() for s in np.unique(sequence)]
+    return float(np.std(means, ddof=1) / np.sqrt(len(means)))
 
 
 def zip_rows(rows):

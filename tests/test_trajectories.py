@@ -351,6 +351,17 @@ def test_the_spread_is_that_of_the_training_sequences(model):
     np.testing.assert_allclose(np.square(gaps).mean(), 1, rtol=1e-6)
 
 
+def test_calibration_is_on_the_sequences_that_are_given(model):
+    rows = two_streams(seed=1)[0]
+    other = copy(model).set_params(method="trajectory").calibrate(rows)
+    lower, upper = other.interval(rows, "target", coverage=0.6826895)
+    gaps = (rows[:, 3:] - (lower + upper) / 2) / ((upper - lower) / 2)
+    np.testing.assert_allclose(np.square(gaps).mean(), 1, rtol=1e-6)
+    assert other.spread_ != model.spread_
+    rows[:, 3] = np.nan
+    assert copy(model).calibrate(rows).spread_["target"] == model.spread_["target"]
+
+
 def test_streams_may_be_absent_from_frames_and_sequences(model):
     rows = X.copy()
     rows[40:80, 1:3] = np.nan

@@ -86,8 +86,8 @@ class TrajectoryHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         Mean and standard deviation of each column.
     spread_ : dict of str to float
         By stream, how many times the deviations from a generated trajectory are as large, in the
-        training sequences, as the model's standard deviations. Slopes are counted as if they were
-        further observations, so the model is too sure, and this makes up for it.
+        training sequences or those of :meth:`calibrate`, as the model's standard deviations. It
+        counts slopes as if they were further observations and so is too sure; this makes up for it.
     history_ : dict of str to list
         By iteration: ``log_likelihood`` and ``objective``, which has the log-prior added; of scaled
         features, in nats a frame.
@@ -215,7 +215,26 @@ class TrajectoryHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         )
         self.model_ = last.model
         self.n_iter_ = len(self.history_["objective"])
-        self.spread_ = {name: self._spread(views, name) for name in self.layout_.names}
+        self.spread_ = self._spreads(views)
+        return self
+
+    def calibrate(self, X):
+        """Measure on other sequences how far streams are from their trajectories, for intervals.
+
+        `fit` does so on the training sequences, to which the model is nearer than to others.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Frames that the model has not learnt from; NaN marks absent streams.
+
+        Returns
+        -------
+        self
+            With new ``spread_``; that of a stream that X does not show stays.
+        """
+        views = self._check(X)
+        self.spread_ = {**self.spread_, **self._spreads(views)}
         return self
 
     def interval(self, X, target, *, coverage=0.9):
@@ -316,6 +335,11 @@ class TrajectoryHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         )
         statistics = emission.statistics(features, np.eye(n)[labels])
         return Model(start, transition(arcs), (Stream(emission.maximise(statistics, careful)),))
+
+    def _spreads(self, views):
+        """How far each stream that is shown is from its trajectories."""
+        shown = [name for name, present in views.present.items() if present.any()]
+        return {name: self._spread(views, name) for name in shown}
 
     def _spread(self, views, target):
         """How far a stream is from its trajectories, in standard deviations of the model."""
