@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import mmgraph as mg
 from mmgraph.engine import concatenation, markov
@@ -281,7 +282,7 @@ def test_absent_streams_are_left_out(aligner):
     np.testing.assert_allclose(found.begin.sum(axis=1), 1)
 
 
-@pytest.mark.parametrize("change", [1e12, 1e-12, "float32", "constant"])
+@pytest.mark.parametrize("change", [1e12, 1e-12, "float32", "constant", "duplicated", "wide"])
 def test_scales_and_types(aligner, change):
     rng = np.random.default_rng(1)
     order = rng.choice(("rise", "fall"), 30)
@@ -294,6 +295,12 @@ def test_scales_and_types(aligner, change):
     elif change == "constant":
         train, X = np.c_[train, np.ones(len(train))], np.c_[X, np.ones(len(X))]
         layout["b"] = slice(2, 4)
+    elif change == "duplicated":
+        train, X = np.c_[train, train[:, 2]], np.c_[X, X[:, 2]]
+        layout["b"] = slice(2, 4)
+    elif change == "wide":  # more columns than a unit has frames
+        train, X = (np.c_[rows, 0.1 * rng.normal(size=(len(rows), 400))] for rows in (train, X))
+        layout["b"] = slice(2, 403)
     else:
         train[:, 1:] *= change
         X[:, 1:] *= change
@@ -319,6 +326,12 @@ def test_wrong_orders(aligner, units, message):
     X, _ = rows(["rise", "fall"])
     with pytest.raises(ValueError, match=message):
         aligner.align(X, units)
+
+
+def test_sparse_rows(aligner):
+    X, _ = rows(["rise", "fall"])
+    dense, sparse = (aligner.align(x, [["rise", "fall"]])[0] for x in (X, sp.csr_array(X)))
+    np.testing.assert_array_equal(dense.begin, sparse.begin)
 
 
 def test_one_frame(aligner):

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from scipy.special import logsumexp
 from sklearn.frozen import FrozenEstimator
 
@@ -251,6 +252,16 @@ def test_float32_and_constant_columns(name):
     for k, hits in enumerate(model.search(*rows[1:])):
         assert precision(hits, k) > 0.7
         assert np.isfinite(hits.scores).all()
+
+
+@pytest.mark.parametrize("name", ["units", "windows"])
+def test_sparse_rows(name):
+    dense = fitted(name)
+    sparse = mg.StreamSearch(MODELS[name], sequence=0, modalities=LAYOUT).fit(sp.csr_array(X), Y)
+    found = sparse.search(sp.csr_array(STREAM), sp.csr_array(QUERY))
+    for one, two in zip(dense.search(STREAM, QUERY), found, strict=True):
+        np.testing.assert_array_equal(one.spans, two.spans)
+        np.testing.assert_allclose(one.scores, two.scores)
 
 
 def test_one_frame(search):

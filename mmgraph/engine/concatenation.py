@@ -128,7 +128,8 @@ def unit_of(model, data):
     unit = Unit(model.start, model.transition.matrix, np.zeros(model.n_states), model.streams)
     posterior, band = _emitted(_alone(unit), data.features), _going_on(unit)
     for a, b in pairwise(data.offsets):
-        _smooth(posterior[a:b], unit.start, band)
+        if _smooth(posterior[a:b], unit.start, band) == -np.inf:
+            posterior[a:b] = 0  # an impossible example says nothing
     last = posterior[data.offsets[1:] - 1].sum(axis=0)
     return unit._replace(leave=(last + 0.5) / (posterior.sum(axis=0) + 1.0))
 
