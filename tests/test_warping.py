@@ -105,6 +105,19 @@ def test_many_pairs_of_different_lengths():
     assert dtw_distances([]).shape == (0,)
 
 
+@pytest.mark.parametrize("at_once", [1 << 22, 100])
+def test_single_precision(monkeypatch, at_once):
+    monkeypatch.setattr(warping, "BLOCK_CELLS", at_once)
+    A, B = streams(40, 30)
+    narrow = A.astype(np.float32), B.astype(np.float32)
+    assert dtw(*narrow).distance == pytest.approx(dtw(A, B).distance, rel=1e-6)
+    np.testing.assert_array_equal(dtw(*narrow).path, dtw(A, B).path)
+    assert dtw(narrow[0], B).distance == dtw(narrow[0].astype(float), B).distance
+    assert dtw_distances([narrow])[0] == pytest.approx(dtw(A, B).distance, rel=1e-6)
+    assert soft_dtw(*narrow).gradient.dtype == np.float64
+    assert soft_dtw(*narrow).value == pytest.approx(soft_dtw(A, B).value, rel=1e-6)
+
+
 def test_scales_do_not_matter():
     A, B = streams(20, 25)
     usual = dtw(A, B)

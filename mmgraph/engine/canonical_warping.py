@@ -39,9 +39,10 @@ class CanonicalSpace(NamedTuple):
         """Mean of one less the correlations: half the mean squared distance of the variates."""
         return float(np.mean(1 - self.correlations)) if len(self.correlations) else 1.0
 
-    def project(self, streams):
+    def project(self, streams, dtype=np.float64):
         """Variates of the frames of each stream."""
-        return {name: (x - self.means[name]) @ self.weights[name] for name, x in streams.items()}
+        found = {name: (x - self.means[name]) @ self.weights[name] for name, x in streams.items()}
+        return {name: variates.astype(dtype, copy=False) for name, variates in found.items()}
 
 
 def fit(sequences, widths, n_components, *, shrinkage=0.0, band=None, max_iter=100, tol=1e-3):
@@ -80,8 +81,8 @@ def fit(sequences, widths, n_components, *, shrinkage=0.0, band=None, max_iter=1
             return min(best, space, key=lambda s: s.objective), history, True
         best = space
         new = [
-            warp(space, *pair, band=band, before=p)
-            for pair, p in zip(sequences, paths, strict=True)
+            _warp(space.project(streams, np.float32), clock, band, p)
+            for (streams, clock), p in zip(sequences, paths, strict=True)
         ]
         paths = [{name: w.path for name, w in warpings.items()} for warpings in new]
     return best, history, False
@@ -105,9 +106,12 @@ def warp(space, streams, clock, *, band=None, before=None):
     -------
     dict of str to Warping
     """
-    variates = space.project(streams)
+    return _warp(space.project(streams), clock, band, before)
+
+
+def _warp(variates, clock, band, before):
     own = variates[clock]
-    others = [name for name in streams if name != clock]
+    others = [name for name in variates if name != clock]
     if before is None or len(others) == 1:
         alone = {name: dtw(own, variates[name], band=band) for name in others}
         if len(others) == 1:

@@ -69,6 +69,7 @@ def soft_dtw(A, B, gamma=1.0, *, band=None):
     """
     _check_gamma(gamma)
     A, B = stream_of(A, "the first stream"), stream_of(B, "the second stream")
+    A, B = A.astype(np.float64), B.astype(np.float64)
     costs = costs_between(A, B)
     costs /= gamma
     _check_scale(costs.max(), sum(costs.shape), gamma)
@@ -180,7 +181,7 @@ def soft_dtw_barycenter(
     if start is None:
         length = int(np.median([len(stream) for stream in streams]))
         start = sum(w * _drawn_out(s, length) for w, s in zip(weights, streams, strict=True))
-    start = stream_of(start, "start")
+    start = stream_of(start, "start").astype(np.float64)
     shares = weights / [len(stream) for stream in streams]
 
     def loss(flat):

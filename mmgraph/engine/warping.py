@@ -71,7 +71,8 @@ def dtw(
     Parameters
     ----------
     A : array-like of shape (n, n_columns) or (n,)
-        One stream; with ``metric="precomputed"`` the costs, of shape (n, m).
+        One stream; with ``metric="precomputed"`` the costs, of shape (n, m). Two streams of float32
+        are compared in float32.
     B : array-like of shape (m, n_columns) or (m,)
         The other.
     metric : str or callable
@@ -146,11 +147,11 @@ def dtw(
 def _swept(A, B, width, weights, open_begin, open_end):
     """The best path along anti-diagonals, whose steps are all held."""
     n, m = len(A), len(B)
-    steps, last = np.empty((n + m - 1, n), np.uint8), np.empty(m)
+    steps, last = np.empty((n + m - 1, n), np.uint8), np.empty(m, A.dtype)
     path = np.empty((n + m, 2), np.int64)
     (reach,) = wavefront.reaches(np.array([[0, n, 0, m]]), width)
     first, second = np.ascontiguousarray(A.T), np.ascontiguousarray(B[::-1].T)
-    wavefront.sweep(first, second, reach, weights, open_begin, steps, last)
+    wavefront.sweep(first, second, reach, weights.astype(A.dtype), open_begin, steps, last)
     j = int(np.argmin(last)) if open_end else m - 1
     if last[j] == np.inf:
         return None
@@ -245,7 +246,7 @@ def _blocks(A, B, metric, width):
         transposed = np.ascontiguousarray(B.T)
 
         def block(first, stop):
-            out = np.empty((min(stop, len(A)) - first, len(B)))
+            out = np.empty((min(stop, len(A)) - first, len(B)), A.dtype)
             kernels.squared(A[first:stop], transposed, first, len(A), width, out)
             return out
 
@@ -271,6 +272,8 @@ def _pair(A, B, metric):
     if B is None:
         raise ValueError("dtw needs two streams, or metric='precomputed' and a matrix of costs.")
     A, B = stream_of(A, "the first stream"), stream_of(B, "the second stream")
+    if A.dtype != B.dtype:
+        A, B = A.astype(np.float64), B.astype(np.float64)
     if A.shape[1] != B.shape[1]:
         raise ValueError(
             f"the streams have {A.shape[1]} and {B.shape[1]} columns, but frames are compared "
@@ -281,8 +284,9 @@ def _pair(A, B, metric):
 
 
 def stream_of(values, name):
-    """Frames as a finite float64 array of shape (n, n_columns)."""
-    values = np.asarray(values, np.float64)
+    """Frames as a finite array of shape (n, n_columns), float32 as they are or float64."""
+    values = np.asarray(values)
+    values = values if values.dtype == np.float32 else values.astype(np.float64)
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2:
         raise ValueError(f"{name} must be an array of frames; got one of shape {values.shape}.")
