@@ -361,11 +361,18 @@ def test_jumps_that_are_too_short():
     assert mg.LatentAligner(open_ends=True, modalities=LAYOUT).fit(short).align(short)[0].paths
 
 
-def test_codes_that_never_went_together():
+@pytest.mark.parametrize("prior", ["positions", "jumps", "uniform"])
+def test_codes_that_never_went_together(prior):
     layout = {"a": slice(0, 2), "b": slice(2, 4)}
     rows = np.c_[np.eye(2)[[0] * 5 + [1] * 5], np.eye(2)[[0] * 5 + [1] * 5]]
-    model = mg.LatentAligner("categorical", "positions", alpha=0, modalities=layout).fit(rows)
+    model = mg.LatentAligner("categorical", prior, alpha=0, spread=0.05, modalities=layout)
+    model.fit(rows)
     assert np.isfinite(model.score(rows))
+    model.models_["b"] = model.models_["b"]._replace(emission=Table(np.eye(2)))
+    others = rows[:5, [1, 0, 2, 3]]
+    assert model.score(others) == -np.inf
+    with pytest.raises(ValueError, match=r"of 5 frames with 5 is possible: their codes never go"):
+        model.align(others)
 
 
 def test_streams_that_are_never_together():

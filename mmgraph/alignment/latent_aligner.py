@@ -103,7 +103,9 @@ class LatentAligner(Aligner):
     Notes
     -----
     The objective never falls, but need not reach the highest there is. The alignments of a sequence
-    that lacks the reference are not known: its streams are not paired.
+    that lacks the reference are not known: its streams are not paired. All pairs of frames of a
+    sequence are held, with ``prior="jumps"`` once a jump, so sequences may have some thousand
+    frames; they are shared among threads.
 
     References
     ----------

@@ -40,7 +40,7 @@ class Aligned(NamedTuple):
 
     log_likelihood: float
     posterior: np.ndarray
-    statistics: tuple
+    statistics: np.ndarray
 
 
 def around_the_diagonal(m, n, spread):
@@ -69,6 +69,8 @@ class Positions(NamedTuple):
         with np.errstate(divide="ignore"):
             joint = self._log_prior(costs.shape) - costs
         log_likelihood = logsumexp(joint, axis=1, keepdims=True)
+        if np.isneginf(log_likelihood).any():
+            return Aligned(-np.inf, np.zeros(costs.shape), np.zeros((2, len(self.weights))))
         posterior = np.exp(joint - log_likelihood)
         return Aligned(float(log_likelihood.sum()), posterior, self.statistics(posterior))
 
@@ -135,7 +137,7 @@ class Jumps(NamedTuple):
         found = kernels.forward(costs, *self._chain(n), weights, posterior[-1])
         counts = np.zeros(len(self.weights))
         if found == -np.inf:
-            return Aligned(found, posterior, np.zeros((2, len(counts))))
+            return Aligned(found, np.zeros((m, n)), np.zeros((2, len(counts))))
         kernels.backward(weights, posterior, self.least, counts)
         return Aligned(found, posterior, self._statistics(counts, posterior))
 

@@ -2,8 +2,7 @@
 
 The grid is that of `warping`: a path enters cell (i, j) from (i-1, j-1), (i-1, j) or (i, j-1), and
 row i has the cells within a band of the line from corner to corner. Here the distance of two frames
-is the squared Euclidean one, computed where it is needed. The scalar functions are shared with the
-GPU twin.
+is the squared Euclidean one, computed where it is needed.
 """
 
 import math
@@ -82,7 +81,7 @@ def soft_distances(frames, spans, band, gamma):
     return values, gradients
 
 
-# --- scalar functions, of both twins --------------------------------------------------------------
+# --- the scalar function of both twins ------------------------------------------------------------
 
 
 @_scalar
@@ -99,13 +98,13 @@ def along(d, n, m, reach):
     return low, high + 1
 
 
+# --- the CPU loops --------------------------------------------------------------------------------
+
+
 @_scalar
 def step_into(diagonal, up, left):
     """The step of least accumulated cost; of equal ones the first."""
     return 3 if left < min(diagonal, up) else (1 if diagonal <= up else 2)
-
-
-# --- the CPU loops --------------------------------------------------------------------------------
 
 
 @_scalar
