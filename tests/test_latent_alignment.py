@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from scipy.stats import multivariate_normal
 
 import mmgraph as mg
@@ -382,3 +383,38 @@ def test_streams_that_are_never_together():
     layout = {"a": [1, 2], "b": [3, 4, 5]}
     with pytest.raises(ValueError, match="no sequence shows both 'a' and 'b'"):
         mg.LatentAligner(modalities=layout, sequence=0).fit(rows)
+
+
+def test_three_streams_and_one_without_the_reference():
+    layout = {"a": [1, 2], "b": [3, 4, 5], "c": [6, 7]}
+    early = np.linspace(0, 1, 90) ** 0.8
+    one = np.c_[np.zeros(90), X, early[:, None] * [1, 2] + curve(early)]
+    two = one.copy()
+    two[:, 0], two[:, 1:3] = 1, np.nan
+    model = mg.LatentAligner(modalities=layout, sequence=0).fit(np.vstack([one, two]))
+    first, second = model.align(np.vstack([one, two]))
+    assert set(first.paths) == set(first.posteriors) == {"b", "c"}
+    path = first.paths["c"]
+    assert abs(TIME[path[:, 0]] - early[path[:, 1]]).mean() < 0.02
+    assert (second.clock, second.paths, dict(second.posteriors)) == ("b", {}, {})
+    assert model.score(np.vstack([one, two])) == pytest.approx(model.score(one))
+    assert model.score(two) == 0
+    warped = model.transform(two)
+    np.testing.assert_array_equal(warped[:, 3:6], two[:, 3:6])
+    assert np.isnan(warped[:, 6:]).all()
+
+
+def test_words_in_csr_rows():
+    rng = np.random.default_rng(0)
+    words = [
+        np.hstack([np.eye(5)[(w := rng.permutation(5))], np.eye(5)[w[::-1]]]) for _ in range(9)
+    ]
+    rows = np.c_[np.repeat(np.arange(9), 5), np.vstack(words)]
+    layout = {"a": slice(1, 6), "b": slice(6, 11)}
+    model = mg.LatentAligner("categorical", "uniform", alpha=0.1, modalities=layout, sequence=0)
+    dense = model.fit(rows).translate(rows, "b")
+    sparse = model.fit(sp.csr_array(rows)).translate(sp.csr_array(rows), "b")
+    np.testing.assert_allclose(dense, sparse)
+    np.testing.assert_allclose(dense.sum(axis=1), 1)
+    table = model.models_["b"].emission.probabilities
+    np.testing.assert_allclose(table.sum(axis=1), 1)
