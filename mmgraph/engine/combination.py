@@ -188,19 +188,19 @@ def single(bank, problem):
     )
 
 
-def alignf(bank, problem, *, penalty=0.1):
+def alignf(bank, problem, *, penalty=1.0):
     """Weights of the combination whose centred alignment with the targets is the largest.
 
-    Minimises v'Mv - 2 v'a + r v'v over v >= 0, where M holds the inner products of the centred Gram
-    matrices, scaled to unit length, and a those with the targets. Without the ridge r that is
-    proposition 9 of Cortes, Mohri & Rostamizadeh (2012); as r grows, weights tend to those of
-    :func:`align`.
+    Minimises v'Mv - 2 v'a + r |v - u|^2 over v >= 0, where M holds the inner products of the
+    centred Gram matrices, scaled to unit length, a those with the targets, and u is the multiple of
+    equal weights that is best aligned. Without the ridge r that is proposition 9 of Cortes, Mohri &
+    Rostamizadeh (2012); as r grows, weights tend to equal ones.
 
     Parameters
     ----------
     penalty : float
-        The ridge, relative to the trace of M, which is the number of kernels. At 0 many kernels and
-        few rows overfit.
+        The ridge, in units of the number of kernels times that of kernels a row. At 0 many kernels
+        and few rows overfit.
     """
     if not penalty >= 0:
         raise ValueError(f"penalty={penalty}: it must be at least 0.")
@@ -211,10 +211,12 @@ def alignf(bank, problem, *, penalty=0.1):
     aligned = alignments * inverse
     if not (aligned > 0).any():
         return mean(bank, problem)
+    equal = scale / np.linalg.norm(scale)
+    equal *= max(equal @ aligned, 0.0) / (equal @ unit @ equal)
     # Duplicates make the moments singular: even a small ridge shares the weight among them.
-    ridge = np.maximum(penalty * np.trace(unit), 1e-8)
+    ridge = max(penalty * bank.n_kernels**2 / problem.row_weights.sum(), 1e-8)
     root = cholesky(unit + ridge * np.eye(len(unit)), lower=True)
-    found, _ = nnls(root.T, solve_triangular(root, aligned, lower=True))
+    found, _ = nnls(root.T, solve_triangular(root, aligned + ridge * equal, lower=True))
     return Combination(_simplex(found * inverse), {})
 
 
