@@ -120,7 +120,8 @@ class ReliabilityDisplay(Display):
             style = {"color": colour, "linewidth": 1, **kwargs}
             (self.lines_[name],) = ax.plot(sure, right, label=label, **style)
             colour = self.lines_[name].get_color()
-            ax.scatter(sure, right, 8 + 150 * share, colour, marker, clip_on=False, zorder=3)
+            style = {"color": colour, "marker": marker, "clip_on": False, "zorder": 3}
+            ax.scatter(sure, right, 8 + 150 * share, **style)
         ax.set(xlabel="probability of the predicted class", ylabel="share that is right")
         ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         ax.spines[["top", "right"]].set_visible(False)
