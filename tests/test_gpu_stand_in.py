@@ -8,38 +8,19 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from cupy_stand_in import MODULES, counted, installed, names_of, ndarray, recorded
-from estimators import all_estimators, made, over
+from device_checks import (
+    COMPUTE_ON_GPU,
+    LAYOUT,
+    ON_CPU_ONLY,
+    VARIANTS,
+    check,
+    check_variant,
+    data,
+    small,
+)
+from estimators import over
 
 import mmgraph as mg
-
-LAYOUT = {"a": slice(0, 4), "b": slice(4, 9)}
-SMALL = {
-    "n_components": 2,
-    "hidden": (6,),
-    "joint": 4,
-    "max_iter": 3,
-    "pretrain_iter": 1,
-    "n_particles": 50,
-    "n_chains": 20,
-    "sampling_sweeps": 5,
-    "n_mean_chains": 3,
-    "random_state": 0,
-}
-VERBS = {
-    "transform": lambda m, X: m.transform(X),
-    "embed": lambda m, X: m.embed(X, "a"),
-    "inverse_transform": lambda m, X: m.inverse_transform(m.transform(X)),
-    "impute": lambda m, X: m.impute(X),
-    "sample": lambda m, X: m.sample(2, given=X, random_state=0),
-    "generate": lambda m, X: m.generate(X, "a"),
-    "score_samples": lambda m, X: m.score_samples(X),
-    "log_conditional": lambda m, X: m.log_conditional(X, "a"),
-    "predict": lambda m, X: m.predict(X),
-    "predict_proba": lambda m, X: m.predict_proba(X),
-    "decision_function": lambda m, X: m.decision_function(X),
-}
-COMPUTE_ON_GPU = [kind for kind in all_estimators() if hasattr(kind(), "device")]
-ON_CPU_ONLY = [kind for kind in all_estimators() if not hasattr(kind(), "device")]
 
 
 @pytest.fixture
@@ -48,55 +29,15 @@ def cupy():
         yield module
 
 
-def data(dtype=np.float64, layout=LAYOUT):
-    rng = np.random.default_rng(0)
-    z = rng.normal(size=(60, 2))
-    X = z @ rng.normal(size=(2, 9)) + 0.3 * rng.normal(size=(60, 9))
-    columns = [*(layout or {}).values()]
-    for row, place in zip((3, 5, 58), columns + columns[:1], strict=False):
-        X[row, place] = np.nan
-    return X.astype(dtype), np.where(z[:, 0] > 0, "up", "down")
-
-
-def small(kind, **changes):
-    return made(kind, **SMALL | {"modalities": LAYOUT} | changes)
-
-
-def said(model, X):
-    """What the verbs of a model say of rows."""
-    return {name: verb(model, X) for name, verb in VERBS.items() if hasattr(model, name)}
-
-
-def assert_alike(found, wanted, dtype, kind):
-    assert found.keys() == wanted.keys()
-    for name, value in found.items():
-        assert isinstance(value, np.ndarray if name == "predict" else kind), name
-        value = value.get() if isinstance(value, ndarray) else value
-        assert value.dtype == wanted[name].dtype, name
-        if value.dtype.kind in "US":
-            np.testing.assert_array_equal(value, wanted[name])
-        else:
-            tol = 2e-3 if dtype == np.float32 else 1e-7
-            np.testing.assert_allclose(value, wanted[name], tol, tol, err_msg=name)
-
-
 @over(kinds=COMPUTE_ON_GPU)
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_same_answers(kind, dtype, cupy, tmp_path):
-    X, y = data(dtype)
-    wanted = said(small(kind, device="cpu").fit(X, y), X)
-    # NumPy in, NumPy out
-    model = small(kind, device="cuda").fit(X, y)
-    assert_alike(said(model, X), wanted, dtype, np.ndarray)
-    # CuPy in, CuPy out
-    followed = small(kind).fit(cupy.asarray(X), y)
-    on_gpu = cupy.asarray(X)
-    assert_alike(said(followed, on_gpu), wanted, dtype, ndarray)
-    # Saved on a GPU, loaded on a CPU, moved to a GPU again
-    mg.save(followed, tmp_path / "model")
-    loaded = mg.load(tmp_path / "model")
-    assert_alike(said(loaded, X), wanted, dtype, np.ndarray)
-    assert_alike(said(mg.to_device(loaded, "cuda"), on_gpu), wanted, dtype, ndarray)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-7), (np.float32, 2e-3)])
+def test_same_answers(kind, dtype, tolerance, cupy, tmp_path):
+    check(kind, dtype, cupy, tmp_path / "model", tolerance)
+
+
+@pytest.mark.parametrize(("kind", "changes"), VARIANTS)
+def test_same_answers_of_variants(kind, changes, cupy):
+    check_variant(kind, changes, cupy, 1e-7)
 
 
 @pytest.mark.parametrize("kind", ON_CPU_ONLY)
@@ -104,45 +45,6 @@ def test_others_refuse_in_words(kind, cupy):
     X, y = data()
     with pytest.raises(TypeError, match=r"computes on the CPU only: pass cupy.asnumpy\(X\)"):
         small(kind).fit(cupy.asarray(X), y)
-
-
-THREE = {"a": slice(0, 3), "b": slice(3, 6), "c": slice(6, 9)}
-WIDE = {"a": slice(0, 4), "b": slice(4, 120)}
-VARIANTS = [
-    (mg.CCA, {"shrinkage": "cv", "shrinkages": [0.1, 0.9], "cv": 3}),
-    (mg.CCA, {"shrinkage": "cv", "shrinkages": [0.1, 0.9], "modalities": THREE}),
-    (mg.CCA, {"shrinkage": {"a": "ledoit-wolf", "b": "oas"}}),
-    (mg.CCA, {"criterion": "sumcor", "modalities": THREE}),
-    (mg.CCA, {"criterion": "ssqcor", "modalities": THREE}),
-    (mg.CCA, {"modalities": {"a": slice(0, 9)}}),
-    (mg.CCA, {"modalities": WIDE, "shrinkage": 0.1}),
-    (mg.SparseCCA, {"modalities": THREE, "penalty": 0.8}),
-    (mg.ProbabilisticCCA, {"noise": "diagonal"}),
-    (mg.ProbabilisticCCA, {"noise": {"a": "isotropic", "b": "full"}}),
-    (mg.ProbabilisticCCA, {"n_components": "auto", "modalities": THREE}),
-    (mg.KernelCCA, {"approximation": "nystroem", "rank": 20}),
-    (mg.KernelCCA, {"approximation": "cholesky", "rank": 20}),
-    (mg.KernelCCA, {"approximation": "fourier", "rank": 20}),
-    (mg.KernelCCA, {"kernel": {"a": "laplacian", "b": "poly"}, "shrinkage": 0.1}),
-    (mg.KernelCCA, {"kernel": {"a": "cosine", "b": "linear"}, "shrinkage": 1e-6}),
-    (mg.ContrastiveEmbedding, {"hidden": (), "init": "cca", "loss": "sigmoid"}),
-    (mg.ContrastiveEmbedding, {"loss": "ranking", "batch_size": 20}),
-    (mg.ContrastiveEmbedding, {"batch_size": 20, "dropout": 0.2, "early_stopping": True}),
-    (mg.Retriever, {"similarity": "correlation", "hubness": "csls", "answer": "medoid"}),
-    (mg.Retriever, {"answer": "vote", "through": "source"}),
-    (mg.ESZSLClassifier, {"kernel": "rbf"}),
-]
-
-
-@pytest.mark.parametrize(("kind", "changes"), VARIANTS)
-def test_same_answers_of_variants(kind, changes, cupy):
-    X, y = data(layout=changes.get("modalities", LAYOUT))
-    if changes.get("modalities") is WIDE:
-        X = np.hstack([X, np.random.default_rng(1).normal(size=(60, 111))])
-        X[:, 9:][np.isnan(X[:, 4])] = np.nan
-    wanted = said(small(kind, **changes).fit(X, y), X)
-    on_gpu = cupy.asarray(X)
-    assert_alike(said(small(kind, **changes).fit(on_gpu, y), on_gpu), wanted, X.dtype, ndarray)
 
 
 def test_kernels_of_counts(cupy):

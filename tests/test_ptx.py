@@ -1,76 +1,35 @@
 """Every GPU kernel compiles to PTX, without a driver; float32 kernels use no float64."""
 
-import importlib
-from types import SimpleNamespace
-
 import pytest
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
 
 from numba import boolean, cuda, float32, float64, int32, int64, uint32
+from numba import float32
 
-WORDS = (uint32,) * 4
-NAMES = [
-    "uniform",
-    "normal",
-    "sigmoid",
-    "softplus",
-    "bernoulli",
-    "gaussian",
-    "softmax",
-    "multinomial",
-    "binomial",
-]
+from benchmarks._kernels import DTYPES, IN_FLOAT64, Kernel, compile_for, of
+
+KERNELS = [(dtype, kernel) for dtype in DTYPES for kernel in of(dtype)]
+NAMES = [f"{dtype}-{kernel.noun}-{kernel.name}" for dtype, kernel in KERNELS]
 
 
-def signature(name, dtype):
-    matrix, vector, rows = dtype[:, ::1], dtype[::1], uint32[::1]
-    if name in ("uniform", "normal"):
-        return rows, matrix, *WORDS
-    if name == "sigmoid":
-        return matrix, vector, matrix
-    if name == "softplus":
-        return matrix, vector, float64[::1]
-    if name == "softmax":
-        return matrix, vector, vector, matrix
-    if name == "multinomial":
-        return float64[:, ::1], int64[::1], rows, matrix, *WORDS
-    trials = (int32,) if name == "binomial" else ()
-    return matrix, vector, rows, matrix, matrix, *trials, *WORDS
-
-
-@pytest.fixture
-def to_ptx(monkeypatch):
-    """Return a compiler to PTX; skip where the CUDA compiler libraries are missing."""
-
-    def compile_for(function, arguments, capability):
-        # Where Numba asks the current GPU what it is, answer with the one compiled for.
-        monkeypatch.setattr(
-            importlib.import_module("numba.cuda.dispatcher"),
-            "get_current_device",
-            lambda: SimpleNamespace(compute_capability=capability),
-        )
-        return cuda.compile_ptx(function, arguments, cc=capability)[0]
+@pytest.fixture(scope="module")
+def compiler():
+    """Skip where the CUDA compiler libraries are missing."""
 
     def nothing(values):
         values[0] = 0
 
     try:
-        compile_for(nothing, (float32[::1],), (8, 0))
+        compile_for(Kernel("nothing", "nothing", nothing, (float32[::1],)), (8, 0))
     except Exception as error:
         pytest.skip(f"no CUDA compiler (libnvvm and libnvrtc): {error}")
-    return compile_for
 
 
 @pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
-@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
-@pytest.mark.parametrize("name", NAMES)
-def test_compiles(name, dtype, capability, to_ptx):
-    from mmgraph.backend.kernels.sampling_cuda import KERNELS
-
-    assert set(vars(KERNELS[str(dtype)])) == set(NAMES)
-    kernel = getattr(KERNELS[str(dtype)], name)
-    ptx = to_ptx(kernel.py_func, signature(name, dtype), capability)
+@pytest.mark.parametrize(("dtype", "kernel"), KERNELS, ids=NAMES)
+def test_compiles(dtype, kernel, capability, compiler):
+    ptx = compile_for(kernel, capability)
     assert ".entry" in ptx
     assert f".target sm_{capability[0]}{capability[1]}" in ptx
     if dtype == float32 and name not in ("multinomial", "softplus"):  # whose sums are float64
@@ -148,3 +107,4 @@ def test_markov_compiles(dtype, capability, to_ptx):
         backward = matrix, matrix, rows, matrix, vector, vector, matrix
         ptx = to_ptx(both.of_backward.py_func, backward, capability)
         assert dtype == float64 or ".f64" not in ptx
+    assert dtype != float32 or kernel.name in IN_FLOAT64 or ".f64" not in ptx

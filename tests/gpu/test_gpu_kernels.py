@@ -1,35 +1,25 @@
 """The GPU kernels on a real GPU; skipped with a reason where there is none."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from mmgraph.backend import arrays, kernels, random
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-
-@pytest.fixture
-def cupy():
-    try:
-        arrays.resolve_device("cuda")
-    except (ImportError, RuntimeError) as error:
-        pytest.skip(str(error))
-    import cupy
-
-    return cupy
-
 
 @pytest.mark.gpu
 def test_every_kernel_equals_its_cpu_twin(cupy):
     import twins_ascent
+    import twins_gram
+    import twins_markov
     import twins_sampling
+    import twins_updates
 
     shapes = [*twins_sampling.SHAPES, (100, 1000), (70000, 3), (300, 784)]
     for twins in (twins_sampling, twins_ascent):
         twins.check(cupy.asarray, cupy.asnumpy, shapes)
+    twins_updates.check(cupy.asarray, cupy.asnumpy, shapes[:-2])
+    twins_gram.check(cupy.asarray, cupy.asnumpy, [(300, 200, 100), (5, 11, 3)])
+    twins_markov.check(cupy.asarray, cupy.asnumpy, [(5, (3, 4)), (64, (30,) * 50), (200, (9, 1))])
 
 
 @pytest.mark.gpu

@@ -1,0 +1,89 @@
+"""The GPU kernels of mmgraph, as Numba compiles them: what they are called with."""
+
+import importlib
+from types import SimpleNamespace
+from typing import NamedTuple
+
+from numba import cuda, float32, float64, int32, int64, uint32
+
+DTYPES = float32, float64
+WORDS = (uint32,) * 4  # key, step, stream
+IN_FLOAT64 = {"multinomial", "softplus", "forward"}  # whose sums are float64 whatever the arrays
+
+
+class Kernel(NamedTuple):
+    """A kernel, by what it is of, its name, its Python function and the types it is called with."""
+
+    noun: str
+    name: str
+    function: object
+    signature: tuple
+
+
+def of(dtype):
+    """All kernels for arrays of one floating type."""
+    return [*_sampling(dtype), *_steps(dtype), *_gram(dtype), *_markov(dtype)]
+
+
+def compile_for(kernel, capability):
+    """The PTX of a kernel for a compute capability such as (9, 0); no driver is needed."""
+    dispatcher = importlib.import_module("numba.cuda.dispatcher")
+    asked = dispatcher.get_current_device
+    # Where Numba asks the current GPU what it is, answer with the one compiled for.
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+    try:
+        return cuda.compile_ptx(kernel.function, kernel.signature, cc=capability)[0]
+    finally:
+        dispatcher.get_current_device = asked
+
+
+def _sampling(dtype):
+    from mmgraph.backend.kernels.sampling_cuda import KERNELS
+
+    matrix, vector, rows = dtype[:, ::1], dtype[::1], uint32[::1]
+    signatures = {
+        "uniform": (rows, matrix, *WORDS),
+        "normal": (rows, matrix, *WORDS),
+        "sigmoid": (matrix, vector, matrix),
+        "softplus": (matrix, vector, float64[::1]),
+        "softmax": (matrix, vector, vector, matrix),
+        "multinomial": (float64[:, ::1], int64[::1], rows, matrix, *WORDS),
+        "bernoulli": (matrix, vector, rows, matrix, matrix, *WORDS),
+        "gaussian": (matrix, vector, rows, matrix, matrix, *WORDS),
+        "binomial": (matrix, vector, rows, matrix, matrix, int32, *WORDS),
+    }
+    for name, kernel in vars(KERNELS[str(dtype)]).items():
+        yield Kernel("sampling", name, kernel.py_func, signatures[name])
+
+
+def _steps(dtype):
+    from mmgraph.backend.kernels import ascent_cuda, updates_cuda
+
+    matrix, vector = dtype[:, ::1], dtype[::1]
+    ascend = (matrix,) * 4 + (vector,) * 4 + (dtype,) * 4
+    yield Kernel("ascent", "ascend", ascent_cuda._ascend.py_func, ascend)
+    adam = (matrix,) * 4 + (dtype,) * 8
+    yield Kernel("updates", "adam", updates_cuda._adam.py_func, adam)
+    nesterov = (matrix,) * 3 + (dtype,) * 3
+    yield Kernel("updates", "nesterov", updates_cuda._nesterov.py_func, nesterov)
+
+
+def _gram(dtype):
+    from mmgraph.backend.kernels.gram_cuda import KERNELS
+
+    matrix, vector = dtype[:, ::1], dtype[::1]
+    signature = int64, matrix, matrix, vector, vector, dtype[:, :, ::1], matrix
+    yield Kernel("gram", "radial", KERNELS[str(dtype)].py_func, signature)
+
+
+def _markov(dtype):
+    from mmgraph.backend.kernels.markov_cuda import KERNELS, WIDTHS
+
+    matrix, vector, rows = dtype[:, ::1], dtype[::1], int64[::1]
+    forward = matrix, rows, vector, matrix, matrix, matrix, float64[::1], dtype, dtype
+    backward = matrix, matrix, rows, matrix, vector, vector, matrix
+    for width in WIDTHS:
+        both = KERNELS[str(dtype), width]
+        noun = f"markov, {width} states"
+        yield Kernel(noun, "forward", both.of_forward.py_func, forward)
+        yield Kernel(noun, "backward", both.of_backward.py_func, backward)
