@@ -58,9 +58,6 @@ def rows():
 def table(found):
     """The rows as a page."""
     lines = [
-        "GPU kernels, compiled",
-        "=====================",
-        "",
         "Registers a thread, static shared memory a block (bytes) and registers spilled to memory",
         "(bytes), as ``ptxas -v`` says them of the PTX that Numba compiles. No kernel for float32",
         "computes in float64, but for sums that are float64 on the CPU too:",

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from device_checks import (
 from estimators import over
 
 import mmgraph as mg
+from benchmarks import gpu
 
 
 @pytest.fixture
@@ -221,3 +223,11 @@ def test_the_stand_in_is_strict(cupy):
     with counted() as copies:
         float(x[0]), x.get(), cupy.asarray(rows), cupy.asarray(x)
     assert (copies.to_host, copies.to_device) == (2, 1)
+
+
+def test_the_benchmark_runs(cupy):
+    cupy.cuda.Device = lambda: SimpleNamespace(synchronize=lambda: None)
+    found = list(gpu.run(cupy, shrink=100))
+    assert len(found) == 9
+    assert all(row["seconds"] > 0 for row in found)
+    assert "InfoNCE" in gpu.table(found, "a stand-in")
