@@ -59,6 +59,10 @@ VARIANTS = [
     (mg.Retriever, {"similarity": "correlation", "hubness": "csls", "answer": "medoid"}),
     (mg.Retriever, {"answer": "vote", "through": "source"}),
     (mg.ESZSLClassifier, {"kernel": "rbf"}),
+    (mg.BimodalDeepAutoencoder, {"init": "rbm", "init_max_iter": 1}),
+    (mg.BimodalDeepAutoencoder, {"modalities": THREE, "activation": "tanh", "dropout": 0.1}),
+    (mg.RBM, {"negative_phase": "tempering"}),
+    (mg.MultimodalDBM, {"objective": "hybrid"}),
 ]
 
 

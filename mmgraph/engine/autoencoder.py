@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..backend.arrays import device_of, namespace
 from .boltzmann import Boltzmann, begin
 from .learning import SMALLEST_SCALE
 from .network import Batch, Network, connect, forward, loss
@@ -127,7 +128,7 @@ def build(marginals, names, sizes, edges, activation, data, rows, key):
         key,
         dtype=marginals.dtype,
     )
-    biases = (*network.biases[:-n_inputs], *marginals.biases)
+    biases = (*network.biases[:-n_inputs], *marginals.to("cpu").biases)
     gains = []
     for k, kind in enumerate(marginals.units):
         showing = rows[data.present[k][rows]]
@@ -135,6 +136,7 @@ def build(marginals, names, sizes, edges, activation, data, rows, key):
         spread = 1.0 if kind.scaled else float(np.sqrt(shown[k].var(axis=0).mean()))
         gains.append(1.0 / spread if spread > 0 else 1.0)
     network = replace(network, biases=biases)
+    network = network.to(device_of(*marginals.biases))
     return Autoencoder(marginals, tuple(gains), network, (None,) * n_inputs)
 
 
@@ -170,29 +172,32 @@ def start_from(model, stack):
 
 def _inputs(model, shown, kept, n_rows):
     """Inputs of the network: zeros where a modality is not kept."""
+    xp = model.network.xp
     net, inputs = model.network, []
     for k in range(net.n_inputs):
         size = len(model.marginals.biases[k])
         if k not in shown or not kept[k].any():
-            inputs.append(np.zeros((n_rows, size), net.dtype))
+            inputs.append(xp.zeros((n_rows, size), net.dtype))
             continue
         x = (shown[k] - model.marginals.means[k]) * net.dtype.type(model.gains[k])
-        inputs.append(x if kept[k].all() else np.where(kept[k][:, None], x, net.dtype.type(0)))
+        known = xp.asarray(kept[k])[:, None]
+        inputs.append(x if kept[k].all() else xp.where(known, x, net.dtype.type(0)))
     return inputs
 
 
 def _batch(model, data, rows, keep):
     """The named rows as a Batch; `keep` says from what is present what goes in."""
-    shown, present = data.batch(model.marginals, rows)
-    n, n_inputs = len(rows), model.network.n_inputs
-    masks = [present.get(k, np.zeros(n, bool)) for k in range(n_inputs)]
+    xp = model.network.xp
+    shown, _ = data.batch(model.marginals, rows)
+    n, masks = len(rows), [mask[rows] for mask in data.present]
     targets = []
     for k, mask in enumerate(masks):
         if not mask.any():
-            targets.append(np.zeros((n, len(model.marginals.biases[k])), model.network.dtype))
+            targets.append(xp.zeros((n, len(model.marginals.biases[k])), model.network.dtype))
         else:
             t = shown[k]
-            targets.append(t if mask.all() else np.where(mask[:, None], t, t.dtype.type(0)))
+            known = xp.asarray(mask)[:, None]
+            targets.append(t if mask.all() else xp.where(known, t, t.dtype.type(0)))
     known = [None if mask.all() else mask for mask in masks]
     return Batch(_inputs(model, shown, keep(masks), n), targets, known)
 
@@ -247,7 +252,7 @@ def patterns(masks):
     """
     masks = list(masks)
     yield masks
-    count = np.sum(masks, axis=0)
+    count = sum(mask.astype(int) for mask in masks)
     for k in range(len(masks) if len(masks) > 1 else 0):
         yield [m & (count < 2) if i == k else m for i, m in enumerate(masks)]
 
@@ -290,9 +295,13 @@ def encode(model, shown, present, n_rows):
 def complete(model, etas, totals):
     """Expected statistics of every modality, from natural parameters and numbers of words."""
     return [
-        kind.mean(eta, np.zeros(eta.shape[1], eta.dtype), total)
+        kind.mean(eta, _nothing(eta), total)
         for kind, eta, total in zip(model.network.units, etas, totals, strict=True)
     ]
+
+
+def _nothing(eta):
+    return namespace(eta).zeros(eta.shape[1], eta.dtype)
 
 
 def draw(model, etas, totals, noise):
@@ -314,7 +323,7 @@ def draw(model, etas, totals, noise):
     """
     found = []
     for k, (kind, eta, total) in enumerate(zip(model.network.units, etas, totals, strict=True)):
-        at, none = noise._replace(stream=k), np.zeros(eta.shape[1], eta.dtype)
+        at, none = noise._replace(stream=k), _nothing(eta)
         if kind.scaled:
             spread = model.noises[k].astype(eta.dtype)
             around = kind.mean(eta, none, total) / spread
@@ -338,6 +347,7 @@ def measure_noise(model, data, rows):
     -------
     Autoencoder
     """
+    xp = model.network.xp
     noises = []
     present = np.column_stack(data.present)
     for k, kind in enumerate(model.network.units):
@@ -351,14 +361,14 @@ def measure_noise(model, data, rows):
         shown, masks = data.batch(model.marginals, some)
         truth = shown[k].astype(np.float64)
         masks = {j: m & (j != k) for j, m in masks.items()}
-        absent = np.zeros(len(some), bool)
+        absent = xp.zeros(len(some), bool)
         kept = {j: masks.get(j, absent) for j in range(model.network.n_inputs)}
         _, etas = encode(model, shown, kept, len(some))
-        none = np.zeros(truth.shape[1], etas[k].dtype)
+        none = xp.zeros(truth.shape[1], etas[k].dtype)
         squares = ((truth - kind.mean(etas[k], none)) ** 2).mean(axis=0)
         if kind.common:
-            squares = np.full_like(squares, squares.mean())
-        noises.append(np.maximum(np.sqrt(squares), SMALLEST_SCALE))
+            squares = xp.full_like(squares, squares.mean())
+        noises.append(xp.maximum(xp.sqrt(squares), SMALLEST_SCALE))
     return replace(model, noises=tuple(noises))
 
 
@@ -381,21 +391,22 @@ def log_density(model, shown, present, kept, n_rows):
     list of ndarray of shape (n_rows,), float64
         In nats; 0 where the modality is absent.
     """
+    xp = model.network.xp
     totals = begin(model.marginals, shown, n_rows, present=present).totals
     _, etas = encode(model, shown, kept, n_rows)
     found = []
     for k, (kind, eta, total) in enumerate(zip(model.network.units, etas, totals, strict=True)):
         if k not in shown:
-            found.append(np.zeros(n_rows))
+            found.append(xp.zeros(n_rows))
             continue
-        t, volume = np.where(present[k][:, None], shown[k], 0).astype(np.float64), 0.0
+        t, volume = xp.where(present[k][:, None], shown[k], 0).astype(np.float64), 0.0
         eta = eta.astype(np.float64)
         if kind.scaled:
             spread = model.noises[k]
-            none = np.zeros(eta.shape[1])
+            none = xp.zeros(eta.shape[1])
             t, eta = t / spread, kind.mean(eta, none, total) / spread
-            volume = model.marginals.log_jacobian(k) - float(np.log(spread).sum())
+            volume = model.marginals.log_jacobian(k) - float(xp.log(spread).sum())
         total = None if total is None else total.astype(np.float64)
         fit = (eta * t).sum(axis=1) + kind.log_base(t) - kind.log_partition(eta, total)
-        found.append(np.where(present[k], fit + volume, 0.0))
+        found.append(xp.where(present[k], fit + volume, 0.0))
     return found

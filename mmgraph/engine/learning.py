@@ -422,7 +422,9 @@ def _predictions(model, positive, batch, settings, chains, key, step):
     if settings.objective == "multi_prediction":
         n_sweeps = max(n_sweeps, SWEEPS_FROM_DATA)
     noise = Noise(key, xp.asarray(batch, np.uint32), step * (n_sweeps + 1), 0)
-    absent = xp.stack([xp.broadcast_to(positive.free[k], (n,)) for k in model.visible])
+    absent = xp.zeros((model.n_visible, n), bool)
+    for k in model.visible:
+        absent[k] = positive.free[k]
     lots = kernels.of(positive.values[0]).uniform(
         noise.rows, model.n_visible, noise.key, noise.step, LOTS, np.float64
     )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..backend.arrays import namespace
 from .network import connect
 from .pretraining import levels
 from .units import Categorical
@@ -147,10 +148,11 @@ def stack_of(marginals, sizes, edges, data, rows, settings, key):
         machine = level.machine
         stack.hidden[level.layer] = machine.biases[-1]
         for i, (e, k) in enumerate(zip(level.joins, level.lowers, strict=True)):
-            ratio = np.ones(1, marginals.dtype)
+            xp = namespace(machine.biases[-1])
+            ratio = xp.ones(1, marginals.dtype)
             if machine.scales[i] is not None:  # the machine has learnt a scale of its own
                 ratio = (marginals.scales[k] / machine.scales[i]).astype(marginals.dtype)
             stack.up[e] = machine.weights[i] * ratio[:, None]
-            stack.down[e] = np.ascontiguousarray((machine.weights[i] / ratio[:, None]).T)
+            stack.down[e] = xp.ascontiguousarray((machine.weights[i] / ratio[:, None]).T)
             stack.visible[k] = machine.biases[i] / ratio
     return stack

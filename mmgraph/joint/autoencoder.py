@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..backend import random
+from ..backend.arrays import beside, to_numpy
 from ..backend.random import derive
 from ..base import GenerativeMixin, RepresentationMixin
 from ..checkpoint import Checkpoint
@@ -92,6 +93,8 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
     modalities : dict of str to slice, list of int or list of str, default=None
         Columns of each modality. None reads the prefixes of DataFrame columns (``image__px0``);
         without them X is one modality, ``"X"``.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where to compute; ``"auto"`` follows X. See :doc:`/gpu`.
     random_state : int, RandomState, Generator or None, default=None
         Seed. Equal seeds give equal results.
     verbose : int, default=0
@@ -181,6 +184,7 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
         tol=0.0,
         dtype="float32",
         modalities=None,
+        device="auto",
         random_state=None,
         verbose=0,
         checkpoint=None,
@@ -207,11 +211,13 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
         self.tol = tol
         self.dtype = dtype
         self.modalities = modalities
+        self.device = device
         self.random_state = random_state
         self.verbose = verbose
         self.checkpoint = checkpoint
 
     _graph = MultimodalDBM._graph
+    _streams = True
 
     def fit(self, X, y=None):
         """Fit the autoencoder to rows that may lack some modalities.
@@ -244,7 +250,7 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
         sizes = [*(len(self.layout_.columns[name]) for name in names), *sizes]
         marginals = construct(
             names, kinds, len(names), sizes, [], data.take(rows), key, dtype=np.dtype(self.dtype)
-        )
+        ).to(self._device)
         start = engine.build(
             marginals, [*names, *hidden], sizes, edges, activation, data, rows, key
         )
@@ -306,7 +312,7 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
 
     def _represent(self, views):
         parts = [
-            engine.encode(model, shown, present, rows.stop - rows.start)[0]
+            to_numpy(engine.encode(model, shown, present, rows.stop - rows.start)[0])
             for rows, shown, present, model in self._parts(views)
         ]
         return np.concatenate(parts)
@@ -316,11 +322,11 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
         marginals, decoder = model.marginals, model.decoder
         blocks = _empty_blocks(marginals, len(Z))
         for rows in _chunks(len(Z), CHAINS_AT_ONCE):
-            values = forward(decoder, [Z[rows]])
+            values = forward(decoder, [decoder.xp.asarray(Z[rows])])
             etas = [values[layer] for layer in decoder.outputs]
             totals = begin(marginals, {}, rows.stop - rows.start).totals
             for k, t in enumerate(engine.complete(model, etas, totals)):
-                blocks[marginals.names[k]][rows] = marginals.decode(k, t)
+                blocks[marginals.names[k]][rows] = to_numpy(marginals.decode(k, t))
         return blocks
 
     def _complete(self, views, n_draws=None, key=None):
@@ -332,20 +338,21 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
             if n_draws is None:
                 totals = begin(marginals, shown, n, present=present).totals
                 for k, t in enumerate(engine.complete(model, etas, totals)):
-                    blocks[marginals.names[k]][rows] = marginals.decode(k, t)
+                    blocks[marginals.names[k]][rows] = to_numpy(marginals.decode(k, t))
                 continue
             at_once = 1 << (max(1, CHAINS_AT_ONCE // n).bit_length() - 1)
             for first in range(0, n_draws, at_once):
                 draws = np.arange(first, min(first + at_once, n_draws))
-                noise = _noise(key, rows, draws)
+                noise, xp = _noise(key, rows, draws), model.network.xp
+                noise = noise._replace(rows=xp.asarray(noise.rows))
                 shown_, present_, etas_ = (
-                    {k: np.tile(x, (len(draws), *[1] * (x.ndim - 1))) for k, x in by_layer.items()}
+                    {k: xp.tile(x, (len(draws), *[1] * (x.ndim - 1))) for k, x in by_layer.items()}
                     for by_layer in (shown, present, dict(enumerate(etas)))
                 )
                 totals = begin(marginals, shown_, noise.rows.size, present=present_, noise=noise)
                 found = engine.draw(model, list(etas_.values()), totals.totals, noise)
                 for k, t in enumerate(found):
-                    x = marginals.decode(k, t).reshape(len(draws), n, -1)
+                    x = to_numpy(marginals.decode(k, t)).reshape(len(draws), n, -1)
                     blocks[marginals.names[k]][first : first + len(draws), rows] = x
         return blocks
 
@@ -374,8 +381,8 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
         for rows, shown, present, model in self._parts(views):
             n = rows.stop - rows.start
             kept = {k: m & (k != place) for k, m in self._masks(present, n).items()}
-            out[rows] = engine.log_density(model, shown, present, kept, n)[place]
-        return out
+            out[rows] = to_numpy(engine.log_density(model, shown, present, kept, n)[place])
+        return beside(out, X)
 
     def score(self, X, y=None):
         """Mean log-density of what rows show, from all of it and with each modality hidden in turn.
@@ -399,12 +406,12 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
             n = rows.stop - rows.start
             for kept in engine.patterns(self._masks(present, n).values()):
                 found = engine.log_density(model, shown, present, dict(enumerate(kept)), n)
-                total, count = total + float(np.sum(found)), count + n
+                total, count = total + float(sum(each.sum() for each in found)), count + n
         return total / count
 
     def _masks(self, present, n_rows):
         """The rows that show each modality."""
-        none = np.zeros(n_rows, bool)
+        none = self.model_.network.xp.zeros(n_rows, bool)
         return {k: present.get(k, none) for k in range(len(self.layout_.names))}
 
 
