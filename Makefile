@@ -31,6 +31,7 @@ lint: .venv-test/ready
 
 docs: .venv-docs/ready
 	.venv-docs/bin/sphinx-build -W --keep-going -b html $(SPHINXOPTS) docs docs/_build/html
+	.venv-docs/bin/python docs/check_links.py docs/_build/html
 
 bench: .venv-bench/ready
 	$(ONE_THREAD) .venv-bench/bin/python -m benchmarks
