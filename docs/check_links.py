@@ -25,7 +25,8 @@ class Page(HTMLParser):
 
 def broken(site):
     """Pairs of page and link that leads nowhere, and the number of links that were looked at."""
-    pages = {path.resolve(): Page(path) for path in sorted(site.rglob("*.html"))}
+    paths = [path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts]
+    pages = {path.resolve(): Page(path) for path in paths}
     found, n_links = [], 0
     for path, page in pages.items():
         for link in page.links:
