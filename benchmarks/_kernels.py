@@ -4,7 +4,7 @@ import importlib
 from types import SimpleNamespace
 from typing import NamedTuple
 
-from numba import cuda, float32, float64, int32, int64, uint32
+from numba import boolean, cuda, float32, float64, int32, int64, uint32
 
 DTYPES = float32, float64
 WORDS = (uint32,) * 4  # key, step, stream
@@ -22,7 +22,7 @@ class Kernel(NamedTuple):
 
 def of(dtype):
     """All kernels for arrays of one floating type."""
-    return [*_sampling(dtype), *_steps(dtype), *_gram(dtype), *_markov(dtype)]
+    return [*_sampling(dtype), *_steps(dtype), *_gram(dtype), *_markov(dtype), *_wavefront(dtype)]
 
 
 def compile_for(kernel, capability):
@@ -87,3 +87,15 @@ def _markov(dtype):
         noun = f"markov, {width} states"
         yield Kernel(noun, "forward", both.of_forward.py_func, forward)
         yield Kernel(noun, "backward", both.of_backward.py_func, backward)
+
+
+def _wavefront(dtype):
+    from mmgraph.backend.kernels.wavefront_cuda import KERNELS
+
+    matrix, vector, room, whole = dtype[:, ::1], dtype[::1], dtype[:, :, ::1], int64[::1]
+    pairs = matrix, int64[:, ::1], whole
+    hard = *pairs, vector, boolean, boolean, room, vector
+    soft = *pairs, dtype, whole, whole, room, matrix, vector, vector, matrix
+    for name, signature in (("distances", hard), ("soft_distances", soft)):
+        function = getattr(KERNELS[str(dtype)], name).py_func
+        yield Kernel("wavefront", name, function, signature)
