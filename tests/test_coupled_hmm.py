@@ -198,6 +198,30 @@ def test_bad_parameters(kind, changes, message):
 
 
 @both
+def test_a_state_that_dies(kind):
+    known = np.stack([FIRST, SECOND], axis=1)
+    model = fitted(kind, n_states=3, states=known)
+    for found in (model.transition_, model.transform(X), *model.means_.values()):
+        assert np.isfinite(found).all()
+    np.testing.assert_allclose(model.transition_.sum(axis=1), 1)
+
+
+@both
+def test_an_impossible_observation(kind):
+    one_hot = np.eye(3)[FIRST]
+    rows, modalities = mg.pack(sequence=IDS, motion=MOTION, kind=one_hot)
+    settings = {"modalities": modalities, "emissions": {"kind": "categorical"}}
+    model = fitted(kind, rows, **settings)
+    new = rows.copy()
+    new[7, 3:] = [0, 0, 1]
+    scores = model.score_samples(new)
+    assert np.flatnonzero(np.isneginf(scores)).tolist() == [7]
+    assert np.isfinite(model.transform(new)).all()
+    soft = fitted(kind, rows, priors={"counts": 0.1}, **settings)
+    assert np.isfinite(soft.score_samples(new)).all()
+
+
+@both
 def test_ids_that_come_back(kind):
     rows = X.copy()
     rows[5, 0] = 3

@@ -367,6 +367,40 @@ def test_tables_of_coupled_chains_are_the_counted_ones():
     np.testing.assert_allclose(learnt.start, first / first.sum(), atol=1e-12)
 
 
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_contributions_are_least_squares(diagonal):
+    """Beside a regression on the states, with a row a frame and tuple weighted by its posterior."""
+    model, data = additive(diagonal)
+    one, f = model.streams[0].emission, data.features[0]
+    posterior = markov.posteriors(model, data)
+    learnt = one.maximise(one.statistics(f, posterior), Prior(floor=0.0))
+    weight = (posterior * f[:, :1]).ravel()
+    x, design = np.repeat(f[:, 1:], 6, axis=0), np.tile(one.design, (len(f), 1))
+    root = np.sqrt(weight)[:, None]
+    fitted = design @ np.linalg.lstsq(root * design, root * x, rcond=None)[0]
+    np.testing.assert_allclose(learnt.means, fitted[:6], atol=1e-10)
+    covariance = (x - fitted).T @ (weight[:, None] * (x - fitted)) / weight.sum()
+    want = np.diag(np.diag(covariance)) if diagonal else covariance
+    np.testing.assert_allclose(learnt.covariances, want, atol=1e-10)
+    parts = [own[part] for own, part in zip(learnt.contributions(), one.parts.T, strict=True)]
+    np.testing.assert_allclose(sum(parts), learnt.means, atol=1e-10)
+
+
+def test_contributions_that_nothing_is_learnt_of():
+    """They lie as before, beside the others of their chain."""
+    model, data = additive()
+    one, f = model.streams[0].emission, data.features[0]
+    seen = one.parts[:, 1] < 2
+    posterior = np.where(seen, markov.posteriors(model, data), 0)
+    learnt = one.maximise(one.statistics(f, posterior), Prior())
+    before, after = one.contributions()[1], learnt.contributions()[1]
+    np.testing.assert_allclose(
+        after[2] - after[:2].mean(axis=0), before[2] - before[:2].mean(axis=0), atol=1e-10
+    )
+    nothing = one.maximise(one.statistics(f, 0 * posterior), Prior())
+    np.testing.assert_array_equal(nothing.means, one.means)
+
+
 def test_proportional_fitting():
     """The best product over some of the tuples, beside a search over its factors."""
     rng, parts = np.random.default_rng(0), joint_states((3, 3), 1)

@@ -202,10 +202,13 @@ def joint_states(sizes, asynchrony=None):
 def nearest(parts, labels):
     """Joint state of each row of chain states; where there is none, the nearest (in sum)."""
     sizes = parts.max(axis=0) + 1
+    known = np.ravel_multi_index(parts.T, sizes)  # in order, as the tuples are
     codes, place = np.unique(np.ravel_multi_index(labels.T, sizes), return_inverse=True)
-    tuples = np.stack(np.unravel_index(codes, sizes), axis=1)
-    distance = np.abs(tuples[:, None] - parts).sum(axis=2)
-    return distance.argmin(axis=1)[place]
+    found = np.searchsorted(known, codes).clip(max=len(known) - 1)
+    for i in np.flatnonzero(known[found] != codes):
+        wanted = np.stack(np.unravel_index(codes[i], sizes))
+        found[i] = np.abs(parts - wanted).sum(axis=1).argmin()
+    return found[place]
 
 
 def scaled_to(counts, rows, parts):
