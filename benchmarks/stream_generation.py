@@ -218,7 +218,7 @@ def table(results):
     lines = [".. list-table::", "   :header-rows: 1", ""]
     texts = [list(results[0]), *([cell(*item) for item in row.items()] for row in results)]
     for row in texts:
-        lines += [f"   {'*' if i == 0 else ' '} - {text}" for i, text in enumerate(row)]
+        lines += [f"   {' ' if i else '*'} - {text}".rstrip() for i, text in enumerate(row)]
     return "\n".join(lines) + "\n"
 
 
