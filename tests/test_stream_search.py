@@ -223,7 +223,7 @@ def test_lengths_of_windows():
 
 
 def test_another_modality_is_searched():
-    """Long rows of cards, asked by nothing but a sound would be the other way round."""
+    """Any modality may be the stream."""
     search = fitted("windows", stream="card", lengths=[1], hop=1, n_segments=1)
     query, _ = mg.pack(LAYOUT, sound=WAVES[1][:1].repeat(2, axis=1), sequence=[0])
     cards, _ = mg.pack(LAYOUT, card=CARDS, sequence=np.zeros(N))
