@@ -75,10 +75,10 @@ def covered(found, truth, share=0.9):
     return (low - 0.5 <= truth) & (truth <= high + 0.5)
 
 
-def coverage(aligner, some):
+def coverage(aligner, some, weights=WEIGHTS):
     """Share of the borders of streams that lie in their interval, by exponent of the sound."""
     units, found = aligner.units_, {}
-    for weight in WEIGHTS:
+    for weight in weights:
         aligner.units_ = [unit.reweighted([weight]) for unit in units]  # nothing is learnt with it
         inside = [covered(align(aligner, one), one.borders[1:-1]) for one in some]
         found[weight] = float(np.concatenate(inside).mean())
@@ -121,7 +121,7 @@ def run(speaker, data, trim, n_recordings=500):
         "states": best,
         "validation": validated,
         "exponent": weight,
-        "covered": coverage(aligner, made[speaker]),
+        "covered": coverage(aligner, made[speaker], [1.0, weight]),
         "errors": {name: np.concatenate(e).round(2).tolist() for name, e in errors.items()},
     }
 

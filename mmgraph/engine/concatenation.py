@@ -207,6 +207,18 @@ def align(units, order, features, silence=None):
     -----
     That the chain has come as far as a unit becomes more probable from frame to frame; by how much
     is the probability that the unit begins there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mmgraph.engine.concatenation import Unit, align
+    >>> from mmgraph.engine.emissions import Gaussian
+    >>> from mmgraph.engine.markov import Stream
+    >>> one, low, high = np.ones((1, 1)), np.zeros((1, 1)), np.full((1, 1), 5.0)
+    >>> units = [Unit(one[0], one, 0.2 * one[0], (Stream(Gaussian(m, one)),)) for m in (low, high)]
+    >>> x = np.array([[0.1], [0.0], [4.9], [5.2]])
+    >>> align(units, [0, 1], (Gaussian.features(x, np.ones(4, bool)),)).spans.tolist()
+    [[0, 2], [2, 4]]
     """
     n, order = len(features[0]), np.asarray(order)
     if len(order) > n:
