@@ -210,7 +210,7 @@ def _correlate(sequences, paths, widths, n_components, shrinkage):
 
 def _along(streams, frames):
     """Moments of the frames that a path puts side by side."""
-    rows = np.concatenate([x[frames[name]] for name, x in streams.items()], axis=1)
+    rows = np.concatenate([x.take(frames[name], 0) for name, x in streams.items()], axis=1)
     mean = rows.mean(axis=0)
     rows -= mean
     return Moments(len(rows), mean, rows.T @ rows)
