@@ -8,8 +8,8 @@ well, or by the energies of bands, which are other features. Aligners see pairs 
 speakers (training recordings) and no labels, and are then asked about strings of the two speakers
 that are left (test recordings). A digit of the one counts as found where most of its frames go with
 frames of the same digit of the other, by its place in the string. Three splits leave out each
-speaker once. Settings were chosen with two of the four training speakers left out of the first
-split (``--validation``).
+speaker once. The settings are the defaults, and were looked at with two of the four training
+speakers left out of the first split (``--validation``).
 """
 
 import argparse
