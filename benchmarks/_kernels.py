@@ -72,7 +72,7 @@ def _gram(dtype):
     from mmgraph.backend.kernels.gram_cuda import KERNELS
 
     matrix, vector = dtype[:, ::1], dtype[::1]
-    signature = int64, matrix, matrix, vector, vector, dtype[:, :, ::1], matrix
+    signature = int64, int64, matrix, matrix, vector, vector, dtype[:, :, ::1]
     yield Kernel("gram", "radial", KERNELS[str(dtype)].py_func, signature)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 KINDS = {"rbf": 0, "laplacian": 1, "chi2": 2}
+DISTANCES, EACH, SUM = range(3)  # what is written
 
 _scalar = njit(inline="always", error_model="numpy")
 _loop = njit(cache=True, nogil=True, error_model="numpy")
@@ -26,9 +27,7 @@ def distances(name, A, B):
     A : ndarray of shape (n, n_columns), float32 or float64
     B : ndarray of shape (m, n_columns)
     """
-    A, B, gammas, weights, kernels, total = arrange(np, A, B, (), (), False)
-    _radial(KINDS[name], A, B, gammas, weights, kernels, total)
-    return total
+    return _computed(name, DISTANCES, A, B, [0.0], [0.0])[0]
 
 
 def radial(name, A, B, gammas):
@@ -41,9 +40,7 @@ def radial(name, A, B, gammas):
     B : ndarray of shape (m, n_columns)
     gammas : sequence of float
     """
-    A, B, gammas, weights, kernels, total = arrange(np, A, B, gammas, [0] * len(gammas), True)
-    _radial(KINDS[name], A, B, gammas, weights, kernels, total)
-    return kernels
+    return _computed(name, EACH, A, B, gammas, gammas)
 
 
 def combined(name, A, B, gammas, weights):
@@ -55,20 +52,23 @@ def combined(name, A, B, gammas, weights):
         See :func:`radial`.
     weights : sequence of float
     """
-    A, B, gammas, weights, kernels, total = arrange(np, A, B, gammas, weights, False)
-    _radial(KINDS[name], A, B, gammas, weights, kernels, total)
-    return total
+    return _computed(name, SUM, A, B, gammas, weights)[0]
 
 
-def arrange(xp, A, B, gammas, weights, each):
-    """Return the arguments of a loop; no kernel is kept unless `each`."""
+def _computed(name, what, *arguments):
+    *arguments, out = arrange(np, what, *arguments)
+    _radial(KINDS[name], what, *arguments, out)
+    return out
+
+
+def arrange(xp, what, A, B, gammas, weights):
+    """Return the arrays that a loop takes, checked, and the one that it writes."""
     A, B = xp.ascontiguousarray(A), xp.ascontiguousarray(B)
     if A.dtype != B.dtype or A.dtype not in (np.float32, np.float64) or A.shape[1] != B.shape[1]:
         raise ValueError("A and B must have one dtype, float32 or float64, and as many columns.")
     gammas, weights = (xp.asarray(values, dtype=A.dtype) for values in (gammas, weights))
-    shape = len(A), len(B)
-    kernels = xp.empty((len(gammas) if each else 0, *shape), A.dtype)
-    return A, B, gammas, weights, kernels, xp.empty(shape, A.dtype)
+    out = xp.empty((len(gammas) if what == EACH else 1, len(A), len(B)), A.dtype)
+    return A, B, gammas, weights, out
 
 
 @_scalar
@@ -84,17 +84,21 @@ def part(kind, a, b):
 
 
 @_loop
-def _radial(kind, A, B, gammas, weights, kernels, total):
+def _radial(kind, what, A, B, gammas, weights, out):
     zero = A.dtype.type(0)
     for i in range(A.shape[0]):
         for j in range(B.shape[0]):
             d = zero
             for k in range(A.shape[1]):
                 d += part(kind, A[i, k], B[j, k])
-            reached = d if len(gammas) == 0 else zero
+            if what == DISTANCES:
+                out[0, i, j] = d
+                continue
+            total = zero
             for w in range(len(gammas)):
                 value = math.exp(-gammas[w] * d)
-                reached += weights[w] * value
-                if w < len(kernels):
-                    kernels[w, i, j] = value
-            total[i, j] = reached
+                total += weights[w] * value
+                if what == EACH:
+                    out[w, i, j] = value
+            if what == SUM:
+                out[0, i, j] = total

@@ -9,7 +9,7 @@ import math
 from numba import cuda, float32, float64
 
 from ..arrays import namespace
-from .gram import KINDS, arrange, part
+from .gram import DISTANCES, EACH, KINDS, SUM, arrange, part
 from .launch import per_tile
 
 SIDE = 16  # threads along each side of a block, and columns that are read at a time
@@ -20,24 +20,24 @@ PADDED = SIDE, SIDE + 1  # so that the threads of a warp read different banks
 
 def distances(name, A, B):
     """Return the distances between all rows; see `gram.distances`."""
-    return _launched(name, *arrange(namespace(A), A, B, (), (), False))[1]
+    return _launched(name, DISTANCES, A, B, [0.0], [0.0])[0]
 
 
 def radial(name, A, B, gammas):
     """Return the kernels of all widths; see `gram.radial`."""
-    none = [0] * len(gammas)
-    return _launched(name, *arrange(namespace(A), A, B, gammas, none, True))[0]
+    return _launched(name, EACH, A, B, gammas, gammas)
 
 
 def combined(name, A, B, gammas, weights):
     """Return the weighted sum of the kernels; see `gram.combined`."""
-    return _launched(name, *arrange(namespace(A), A, B, gammas, weights, False))[1]
+    return _launched(name, SUM, A, B, gammas, weights)[0]
 
 
-def _launched(name, A, B, gammas, weights, kernels, total):
-    arguments = KINDS[name], A, B, gammas, weights, kernels, total
-    per_tile(KERNELS[A.dtype.name], total.shape, TILE, (SIDE, SIDE), *arguments)
-    return kernels, total
+def _launched(name, what, A, *arguments):
+    *arguments, out = arrange(namespace(A), what, A, *arguments)
+    kernel, shape = KERNELS[A.dtype.name], out.shape[1:]
+    per_tile(kernel, shape, TILE, (SIDE, SIDE), KINDS[name], what, *arguments, out)
+    return out
 
 
 def _build(dtype):
@@ -45,7 +45,7 @@ def _build(dtype):
     zero = dtype(0)
 
     @cuda.jit
-    def radial(kind, A, B, gammas, weights, kernels, total):
+    def radial(kind, what, A, B, gammas, weights, out):
         some = cuda.shared.array(TILE, dtype)
         others = cuda.shared.array(PADDED, dtype)
         d = cuda.local.array(ROWS, dtype)
@@ -71,14 +71,17 @@ def _build(dtype):
         if j < B.shape[0]:
             for r in range(ROWS):
                 i = top + r * SIDE + y
-                if i < A.shape[0]:
-                    reached = d[r] if gammas.shape[0] == 0 else zero
+                if i < A.shape[0] and what == DISTANCES:
+                    out[0, i, j] = d[r]
+                elif i < A.shape[0]:
+                    total = zero
                     for w in range(gammas.shape[0]):
                         value = math.exp(-gammas[w] * d[r])
-                        reached += weights[w] * value
-                        if w < kernels.shape[0]:
-                            kernels[w, i, j] = value
-                    total[i, j] = reached
+                        total += weights[w] * value
+                        if what == EACH:
+                            out[w, i, j] = value
+                    if what == SUM:
+                        out[0, i, j] = total
 
     return radial
 
