@@ -24,7 +24,7 @@ seconds, ten frames a second, twenty an activity.
 :Split: the archive's, 40 recordings each. Who wore the watch is not told.
 :Source: https://www.timeseriesclassification.com, from the copy in
     https://github.com/sktime/sktime at commit 7bd7d162 (BSD-3-Clause).
-:Licence: that of the copy; we know of none for the data themselves.
+:Licence: the copy is in a repository under BSD-3-Clause; none is known of the data themselves.
 :Citation: A. Bagnall, H. A. Dau, J. Lines, M. Flynn, J. Large, A. Bostrom, P. Southam, E. Keogh.
     The UEA multivariate time series classification archive, 2018. arXiv:1811.00075.
 """
