@@ -277,6 +277,12 @@ def test_each_stream_has_its_states():
     assert model.means_["motion"].shape == (3, 2)
     assert model.means_["steps"].shape == (2, 1)
     assert model.transform(X).shape == (N, 5)
+    ring = np.array([[0.5, 0.5, 0], [0, 0.5, 0.5], [0.5, 0, 0.5]])
+    for kind in KINDS:
+        first = fitted(kind, topology=ring, n_states=3)
+        states = first.tuples_
+        goes = (ring[states[:, None, :], states[None, :, :]] > 0).all(axis=2)
+        assert (first.transition_[~goes] == 0).all()
     mixed = fitted(mg.CoupledHMM, topology={"motion": "left-right", "steps": "ergodic"})
     assert mixed.start_[mixed.tuples_[:, 0] == 1].max() == 0
 

@@ -30,7 +30,7 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
 
     Parameters
     ----------
-    hmm : MultiStreamHMM, default=None
+    hmm : MultiStreamHMM, CoupledHMM or FactorialHMM, default=None
         The model of each class, not fitted. Its ``sequence``, ``modalities`` and ``stream_weights``
         are those of the classifier. None: one with its defaults.
     stream_weights : dict of str to float, default=None
