@@ -5,13 +5,14 @@ Cuturi & Blondel (2017): of the costs <P, C> of all paths P the soft minimum is
 of the probabilities with which a path of that Gibbs distribution passes each cell.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 
+from ..backend.kernels import of
 from ..backend.kernels import warping as kernels
-from ..backend.kernels import wavefront
 from .warping import check_band, costs_between, no_path, stacked, stream_of
 
 __all__ = ["SoftWarping", "soft_dtw", "soft_dtw_barycenter", "soft_dtw_distances"]
@@ -89,7 +90,7 @@ def soft_dtw_distances(pairs, gamma=1.0, *, band=None):
     Parameters
     ----------
     pairs : sequence of (array-like of shape (n, n_columns), array-like of shape (m, n_columns))
-        Streams of any length; all have the same columns.
+        Streams of any length; all have the same columns. CuPy arrays are compared on the GPU.
     gamma, band : see :func:`soft_dtw`
 
     Returns
@@ -111,10 +112,12 @@ def soft_dtw_distances(pairs, gamma=1.0, *, band=None):
     if not len(spans):
         return np.empty(0), []
     longest = int(np.diff(spans).sum(axis=1).max())
-    most = (np.ptp(frames, axis=0) ** 2).sum() / gamma  # a bound on the costs
-    _check_scale(most, longest, gamma)
-    values, gradients = wavefront.soft_distances(frames, spans, check_band(band), gamma)
-    return values, np.split(gradients, np.cumsum(spans[:, 1] - spans[:, 0])[:-1])
+    spread = frames.max(axis=0) - frames.min(axis=0)
+    _check_scale(float((spread**2).sum()) / gamma, longest, gamma)  # a bound on the costs
+    kernel = of(frames, "wavefront")
+    values, gradients = kernel.soft_distances(frames, spans, check_band(band), gamma)
+    ends = np.cumsum(spans[:, 1] - spans[:, 0]).tolist()
+    return values, [gradients[a:b] for a, b in pairwise([0, *ends])]
 
 
 def _check_gamma(gamma):

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from ..backend.arrays import namespace
+from ..backend.kernels import of, wavefront
 from ..backend.kernels import warping as kernels
-from ..backend.kernels import wavefront
 
 __all__ = [
     "STEP_PATTERNS",
@@ -164,7 +165,8 @@ def dtw_distances(pairs, *, step_pattern="symmetric1", band=None, open_begin=Fal
     Parameters
     ----------
     pairs : sequence of (array-like of shape (n, n_columns), array-like of shape (m, n_columns))
-        Streams of any length; all have the same columns.
+        Streams of any length; all have the same columns. CuPy arrays are compared on the GPU, by
+        symmetric steps.
     step_pattern, band, open_begin, open_end : see :func:`dtw`
 
     Returns
@@ -181,7 +183,8 @@ def dtw_distances(pairs, *, step_pattern="symmetric1", band=None, open_begin=Fal
     frames, spans = stacked(pairs)
     weights, ends = _weights(step_pattern), (bool(open_begin), bool(open_end))
     if weights[3] == math.inf:
-        return wavefront.distances(frames, spans, check_band(band), weights[:3], ends)
+        kernel = of(frames, "wavefront")
+        return kernel.distances(frames, spans, check_band(band), weights[:3], ends)
     return kernels.distances(frames, spans, check_band(band), weights, ends)
 
 
@@ -201,7 +204,8 @@ def stacked(pairs):
     if len(widths) > 1:
         raise ValueError(f"the streams differ in their number of columns: {sorted(widths)}.")
     edges = np.cumsum([0, *map(len, streams)])
-    return np.concatenate(streams), np.column_stack([edges[:-1], edges[1:]]).reshape(-1, 4)
+    spans = np.column_stack([edges[:-1], edges[1:]]).reshape(-1, 4)
+    return namespace(*streams).concatenate(streams), spans
 
 
 def match(path, values, n):
@@ -285,20 +289,21 @@ def _pair(A, B, metric):
 
 def stream_of(values, name):
     """Frames as a finite array of shape (n, n_columns), float32 as they are or float64."""
-    values = np.asarray(values)
+    xp = namespace(values)
+    values = xp.asarray(values)
     values = values if values.dtype == np.float32 else values.astype(np.float64)
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2:
         raise ValueError(f"{name} must be an array of frames; got one of shape {values.shape}.")
     if not values.size:
         raise ValueError(f"{name} is empty (shape {values.shape}): give it at least one frame.")
-    if not np.isfinite(values).all():
-        bad = int(np.argmin(np.isfinite(values).all(axis=1)))
+    if not xp.isfinite(values).all():
+        bad = int(xp.argmin(xp.isfinite(values).all(axis=1)))
         raise ValueError(
             f"{name} is not finite (NaN or infinite) in frame {bad}: leave such frames out, or "
             "fill them in."
         )
-    return np.ascontiguousarray(values)
+    return xp.ascontiguousarray(values)
 
 
 def _weights(step_pattern):
