@@ -15,7 +15,7 @@ parametrisation appear nowhere: they fold into the biases (see :mod:`mmgraph.eng
 
 import itertools
 from dataclasses import dataclass, fields, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -526,7 +526,9 @@ def mean_field(model, state, *, max_sweeps=50, tol=1e-4):
         n_sweeps += 1
         changes.clear()
         sweep(model, state, update, known)
-        if once or max(map(float, changes), default=0.0) < tol:
+        # The one number of a sweep that a GPU is waited for.
+        most = float(reduce(namespace(*changes).maximum, changes)) if changes else 0.0
+        if once or (tol > 0 and not most >= tol):  # or where it is not finite
             break
     etas = [None if pair is None else pair[0] + pair[1] for pair in etas]
     return MeanField(state, etas, n_sweeps)
