@@ -114,13 +114,23 @@ def test_kernels_have_the_same_functions():
     pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
     import inspect
 
-    from mmgraph.backend.kernels import ascent_cuda, sampling_cuda
+    from mmgraph.backend.kernels import (
+        ascent_cuda,
+        gram_cuda,
+        markov_cuda,
+        sampling_cuda,
+        updates_cuda,
+    )
 
     for noun, gpu, names in (
         ("sampling", sampling_cuda, vars(sampling_cuda.KERNELS["float32"])),
         ("ascent", ascent_cuda, ["ascend"]),
+        ("updates", updates_cuda, ["adam", "nesterov"]),
+        ("gram", gram_cuda, ["distances", "radial", "combined"]),
+        ("markov", markov_cuda, ["forward", "backward"]),
     ):
         for name in names:
             twins = (kernels.of(np.zeros(2), noun), gpu)
-            signatures = [inspect.signature(getattr(twin, name)) for twin in twins]
+            functions = [getattr(twin, name) for twin in twins]
+            signatures = [inspect.signature(getattr(f, "py_func", f)) for f in functions]
             assert signatures[0] == signatures[1]

@@ -23,6 +23,7 @@ from estimators import over
 
 import mmgraph as mg
 from benchmarks import gpu
+from mmgraph.backend.arrays import to_numpy
 
 
 @pytest.fixture
@@ -85,6 +86,17 @@ def test_what_only_some_estimators_answer(cupy):
         np.testing.assert_allclose(found, wanted, 1e-8, 1e-8)
 
 
+@pytest.mark.parametrize("kind", [mg.ProbabilisticCCA, mg.RBM])
+def test_draws_without_rows_are_where_the_training_rows_were(kind, cupy):
+    X, _ = data()
+    wanted = small(kind).fit(X).sample(3, random_state=0)
+    moved, followed = small(kind, device="cuda").fit(X), small(kind).fit(cupy.asarray(X))
+    for model, place in ((moved, np.ndarray), (followed, ndarray)):
+        found = model.sample(3, random_state=0)
+        assert isinstance(found, place)
+        np.testing.assert_allclose(to_numpy(found), wanted, 1e-4, 1e-4)
+
+
 LOOPS = [
     (mg.ProbabilisticCCA, {"noise": "diagonal", "tol": 0.0}),
     (mg.SparseCCA, {"tol": 0.0, "penalty": 0.8}),
@@ -106,7 +118,7 @@ def test_no_round_trip_inside_a_training_loop(kind, changes, cupy):
     steps = 4
     # A few numbers an iteration decide whether to go on and are recorded; no array comes back.
     back = (costs[1].numbers_to_host - costs[0].numbers_to_host) / steps
-    assert back <= 100
+    assert back <= 64
     # A batch's row numbers, and of what streams its rows, go there; nothing else does.
     there = (costs[1].numbers_to_device - costs[0].numbers_to_device) / steps
     assert there <= (4 * 60 * 9 if model._streams else 8 * 60)
