@@ -20,6 +20,7 @@ from device_checks import (
     small,
 )
 from estimators import over
+from sklearn.frozen import FrozenEstimator
 
 import mmgraph as mg
 from benchmarks import gpu
@@ -95,6 +96,26 @@ def test_draws_without_rows_are_where_the_training_rows_were(kind, cupy):
         found = model.sample(3, random_state=0)
         assert isinstance(found, place)
         np.testing.assert_allclose(to_numpy(found), wanted, 1e-4, 1e-4)
+
+
+def test_embeddings_that_are_fitted_already(cupy):
+    X, y = data()
+    X = X[:50][~np.isnan(X[:50]).any(axis=1)]
+    on_cpu = small(mg.CCA).fit(X)
+    wanted = mg.Retriever(FrozenEstimator(on_cpu)).fit(X).transform(X)
+    frozen = FrozenEstimator(mg.to_device(on_cpu, "cuda"))
+    for rows in (X, cupy.asarray(X)):
+        found = mg.Retriever(frozen).fit(rows).transform(rows)
+        assert type(found) is type(rows)
+        np.testing.assert_allclose(to_numpy(found), wanted, 1e-9, 1e-9)
+    with pytest.raises(TypeError, match="this CCA is on the CPU"):
+        mg.Retriever(FrozenEstimator(on_cpu)).fit(cupy.asarray(X))
+    for embedding in (frozen, mg.CCA(device="cuda", modalities=LAYOUT)):
+        with pytest.raises(ValueError, match="SemanticMatcher computes on the CPU only"):
+            mg.SemanticMatcher(embedding).fit(X, y[: len(X)])
+    machine = mg.RBM(4, max_iter=1, modalities=LAYOUT, device="cuda", random_state=0)
+    by_machine = mg.Retriever(machine).fit(X)
+    assert isinstance(by_machine.transform(X), np.ndarray)
 
 
 LOOPS = [

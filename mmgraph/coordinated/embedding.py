@@ -25,8 +25,12 @@ class EmbeddingUser(MultimodalEstimator):
     @property
     def device(self):
         """Where the embedding computes."""
+        return "cpu" if self._template()._streams else self._device_of_embedding()
+
+    def _device_of_embedding(self):
         template = self._template()
-        return "cpu" if template._streams else template.device
+        frozen = isinstance(self.embedding, FrozenEstimator)
+        return template._device if frozen else template.device
 
     def _template(self):
         """The estimator that the parameter `embedding` means."""
@@ -42,10 +46,11 @@ class EmbeddingUser(MultimodalEstimator):
     def _fitted_embedding(self, X, y):
         """A clone of the embedding, fitted to rows that have been checked, or the frozen one."""
         template = self._template()
-        if not hasattr(self, "device") and getattr(template, "device", "cpu") == "cuda":
+        on_gpu = hasattr(template, "device") and self._device_of_embedding() == "cuda"
+        if on_gpu and not hasattr(self, "device"):
             raise ValueError(
-                f"{type(self).__name__} computes on the CPU only, but its embedding has "
-                "device='cuda': set it to 'cpu'."
+                f"{type(self).__name__} computes on the CPU only, but its embedding on the GPU: "
+                "set its device to 'cpu', or move it with mmgraph.to_device(embedding, 'cpu')."
             )
         with warnings.catch_warnings():  # has been said of this X
             warnings.filterwarnings("ignore", message="modality .* is NaN in part")
