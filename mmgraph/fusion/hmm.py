@@ -252,12 +252,12 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         return self._learn(views, _offsets(views), self._known(states, views))
 
     def partial_fit(self, X, y=None, *, states=None):
-        """Learn from one more batch of whole sequences (stochastic EM [2]_).
+        """Learn from one more batch of whole sequences: stochastic EM.
 
         The statistics of the batch, taken under the present model, join the mean of those before
         it, and the parameters that suit the mean are the next model. The first batch says what
         values are usual, and is where learning starts; after `fit` it starts anew, unless
-        ``warm_start`` is set.
+        ``warm_start`` is set (Cappe & Moulines 2009).
 
         Parameters
         ----------
