@@ -184,14 +184,13 @@ def soft_unit(a, bound):
     def unit(threshold):
         u = xp.sign(a) * xp.maximum(xp.abs(a) - threshold, 0.0)
         length = xp.linalg.norm(u)
-        return u / xp.where(length > 0, length, 1.0)
+        return u / (length + (length == 0))
 
     found = unit(0.0)
     if bound >= len(a) ** 0.5 or float(xp.abs(found).sum()) <= bound:
         return found
-    low, high = xp.zeros(()), xp.ones(())
+    low, width = 0.0, 1.0
     for _ in range(BISECTIONS):  # no number of it is looked at, so that a GPU need not wait
-        middle = (low + high) / 2
-        over = xp.abs(unit(middle)).sum() > bound
-        low, high = xp.where(over, middle, low), xp.where(over, high, middle)
-    return unit(xp.where(high < 1, high, low))
+        width /= 2
+        low = low + width * (xp.abs(unit(low + width)).sum() > bound)
+    return unit(low + width * (low + width < 1))
