@@ -29,6 +29,7 @@ exclude_patterns = ["_build", "results/*"]
 default_role = "literal"
 autosummary_generate = True
 autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings say more
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL06", "GL07", "PR01", "PR02", "PR03", "PR05", "RT01"}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

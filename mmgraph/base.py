@@ -27,6 +27,7 @@ from sklearn.utils.validation import (
 
 from .backend import random
 from .backend.arrays import beside, namespace, resolve_device, to_device, to_numpy
+from .hints import Array, Seed
 from .modalities import Layout
 
 __all__ = ["Course", "GenerativeMixin", "MultimodalEstimator", "RepresentationMixin", "drive"]
@@ -177,7 +178,7 @@ class RepresentationMixin(TransformerMixin, ClassNamePrefixFeaturesOutMixin):
     ==================================  =============================================
     """
 
-    def transform(self, X):
+    def transform(self, X: Array) -> Array:
         """Representation of each row, inferred from the modalities that it shows.
 
         Parameters
@@ -193,7 +194,7 @@ class RepresentationMixin(TransformerMixin, ClassNamePrefixFeaturesOutMixin):
         views = self._check(X)
         return beside(self._represent(views).astype(views.dtype, copy=False), X)
 
-    def embed(self, X, modality):
+    def embed(self, X: Array, modality: str) -> Array:
         """Representation of each row from one of its modalities alone, whatever else it shows.
 
         Rows of different modalities are compared in this space: it is what retrieval and zero-shot
@@ -228,7 +229,7 @@ class RepresentationMixin(TransformerMixin, ClassNamePrefixFeaturesOutMixin):
         return Z
 
     @_has("_reconstruct")
-    def inverse_transform(self, Z):
+    def inverse_transform(self, Z: Array) -> Array:
         """Expected columns given representations.
 
         Parameters
@@ -270,7 +271,7 @@ class GenerativeMixin:
     """
 
     @_has("_complete")
-    def impute(self, X):
+    def impute(self, X: Array) -> Array:
         """Fill in every absent modality with its conditional mean; the same at every call.
 
         Parameters
@@ -286,7 +287,9 @@ class GenerativeMixin:
         return beside(self._merge(self._check(X)), X)
 
     @_has("_complete")
-    def sample(self, n_samples=1, *, given=None, random_state=None):
+    def sample(
+        self, n_samples: int = 1, *, given: Array = None, random_state: Seed = None
+    ) -> Array:
         """Draw rows from the joint distribution, or completions of given rows.
 
         Parameters
@@ -314,7 +317,9 @@ class GenerativeMixin:
         return beside(self._merge(self._check(given), n_samples, key), given)
 
     @_has("_complete")
-    def generate(self, X, target, *, n_samples=None, random_state=None):
+    def generate(
+        self, X: Array, target: str, *, n_samples: int | None = None, random_state: Seed = None
+    ) -> Array:
         """Generate one modality from the others: p(target | rest).
 
         The columns of `target` are hidden, whatever they hold, and inferred from what the row
@@ -349,7 +354,7 @@ class GenerativeMixin:
         return self._check(_hidden(X, columns, self.n_features_in_)).hide(target)
 
     @_has("_log_density")
-    def score_samples(self, X):
+    def score_samples(self, X: Array) -> Array:
         """Log-density of what each row shows, in nats (an estimate where the class says so).
 
         For ``log p(target | rest)`` see :meth:`log_conditional`.
@@ -366,7 +371,7 @@ class GenerativeMixin:
         return beside(self._log_density(self._check(X)).astype(float, copy=False), X)
 
     @_has("_log_density")
-    def log_conditional(self, X, target):
+    def log_conditional(self, X: Array, target: str) -> Array:
         """Log-density of one modality given the others that each row shows, in nats.
 
         The difference of the log-densities with and without the target: an estimate where these
@@ -396,7 +401,7 @@ class GenerativeMixin:
         return self._log_density(views.hide(target))
 
     @_has("_log_density")
-    def score(self, X, y=None):
+    def score(self, X: Array, y: Array = None) -> float:
         """Mean of :meth:`score_samples`: higher is better, so that model selection works.
 
         Parameters

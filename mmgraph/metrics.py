@@ -4,9 +4,13 @@ Plain functions of arrays. A ranking is given by similarities, one row a query a
 item; equal similarities rank in the order of the items.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.stats import norm
 from sklearn.utils.validation import check_array, check_consistent_length
+
+from .hints import Array
 
 __all__ = [
     "average_precision",
@@ -25,7 +29,7 @@ __all__ = [
 # Rankings ----------------------------------------------------------------------------------------
 
 
-def average_precision(similarity, relevance, *, k=None):
+def average_precision(similarity: Array, relevance: Array, *, k: int | None = None) -> np.ndarray:
     """Average precision of each query's ranking.
 
     The mean, over the relevant items, of the precision among the items down to each of them.
@@ -59,7 +63,7 @@ def average_precision(similarity, relevance, *, k=None):
     return np.where(n_relevant > 0, (precision * seen).sum(axis=1) / np.maximum(best, 1), np.nan)
 
 
-def mean_average_precision(similarity, relevance, *, k=None):
+def mean_average_precision(similarity: Array, relevance: Array, *, k: int | None = None) -> float:
     """Mean over the queries of :func:`average_precision` (MAP).
 
     Queries without a relevant item are left out.
@@ -95,7 +99,7 @@ def mean_average_precision(similarity, relevance, *, k=None):
     return float(np.nanmean(scores))
 
 
-def precision_recall_at_k(similarity, relevance, k):
+def precision_recall_at_k(similarity: Array, relevance: Array, k: int | Sequence[int]) -> Array:
     """Precision and recall among the first k items, averaged over the queries.
 
     Parameters
@@ -132,7 +136,7 @@ def precision_recall_at_k(similarity, relevance, k):
     return precision, recall
 
 
-def recall_at_k(similarity, k, relevance=None):
+def recall_at_k(similarity: Array, k: int | Sequence[int], relevance: Array | None = None) -> Array:
     """Share of the queries with a relevant item among the first k (R@k).
 
     Parameters
@@ -158,7 +162,7 @@ def recall_at_k(similarity, k, relevance=None):
     return float(ranked[:, : _cut(k, ranked.shape[1])].any(axis=1).mean())
 
 
-def median_rank(similarity, relevance=None):
+def median_rank(similarity: Array, relevance: Array | None = None) -> float:
     """Median over the queries of the rank of the first relevant item; 1 is best.
 
     Parameters
@@ -221,7 +225,7 @@ def _cut(k, n_items):
 # Two modalities ----------------------------------------------------------------------------------
 
 
-def canonical_correlations(a, b):
+def canonical_correlations(a: Array, b: Array) -> np.ndarray:
     """Correlation of each pair of columns of two score matrices, such as those of held-out rows.
 
     Parameters
@@ -249,7 +253,7 @@ def canonical_correlations(a, b):
     return np.clip((a * b).mean(axis=0), -1.0, 1.0)
 
 
-def cross_view_r2(truth, predicted, mean):
+def cross_view_r2(truth: Array, predicted: Array, mean: Array) -> float:
     r"""Share of a modality's variance that a prediction explains, beside its training mean.
 
     .. math:: R^2 = 1 - \frac{\sum_{ij} (t_{ij} - p_{ij})^2}{\sum_{ij} (t_{ij} - m_j)^2}
@@ -292,7 +296,7 @@ def cross_view_r2(truth, predicted, mean):
     return float(1 - (errors**2).sum() / (deviations**2).sum())
 
 
-def interval_coverage(truth, lower, upper):
+def interval_coverage(truth: Array, lower: Array, upper: Array) -> float:
     """Share of the true values that lie in their intervals, ends included.
 
     Parameters
@@ -323,7 +327,7 @@ def interval_coverage(truth, lower, upper):
 # Forecasts ---------------------------------------------------------------------------------------
 
 
-def crps(truth, draws):
+def crps(truth: Array, draws: Array) -> Array:
     r"""Continuous ranked probability score of draws, the mean over all values; lower is better.
 
     The fair estimator, whose expectation does not depend on the number of draws:
@@ -370,7 +374,7 @@ def crps(truth, draws):
     return float(distance - (turns * order).sum(axis=0).mean() / (n * (n - 1)))
 
 
-def crps_gaussian(truth, mean, std):
+def crps_gaussian(truth: Array, mean: Array, std: Array) -> Array:
     r"""Continuous ranked probability score of normal forecasts, the mean over all values.
 
     .. math:: \sigma \left[ z (2 \Phi(z) - 1) + 2 \varphi(z) - \pi^{-1/2} \right],

@@ -11,12 +11,14 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
 from .backend.arrays import namespace, pick, to_numpy
+from .hints import Modalities
 
 __all__ = ["Layout", "Views", "pack", "unpack"]
 
@@ -335,7 +337,13 @@ class Views(NamedTuple):
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
-def pack(like=None, /, *, sequence=None, **modalities):
+def pack(
+    like: Modalities | None = None,
+    /,
+    *,
+    sequence: ArrayLike | None = None,
+    **modalities: Any,
+) -> tuple[Any, dict[str, Any]]:
     """Put one array a modality side by side into one 2-D array.
 
     Parameters
@@ -401,7 +409,7 @@ def pack(like=None, /, *, sequence=None, **modalities):
     return _side_by_side(blocks, ids), layout
 
 
-def unpack(X, modalities=None, *, sequence=None):
+def unpack(X: Any, modalities: Any = None, *, sequence: int | str | None = None) -> dict[str, Any]:
     """Take a packed array apart: the inverse of :func:`pack`.
 
     Parameters

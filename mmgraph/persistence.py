@@ -30,7 +30,7 @@ from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.lib import format as npy
@@ -61,7 +61,7 @@ class ModelFileError(ValueError):
     """The file is not a model file, is damaged, or is of a newer mmgraph."""
 
 
-def save(estimator, path, *, overwrite=True):
+def save(estimator: Any, path: str | os.PathLike, *, overwrite: bool = True) -> None:
     """Save an estimator, fitted or not, to one file.
 
     The file appears under its name only when it is complete: an error or an interruption leaves
@@ -109,7 +109,7 @@ def save(estimator, path, *, overwrite=True):
     _replace(path, tree, encode.arrays)
 
 
-def load(path):
+def load(path: str | os.PathLike) -> Any:
     """Load an estimator from a file written by :func:`save`.
 
     Parameters

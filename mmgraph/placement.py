@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -13,7 +14,7 @@ __all__ = ["placed", "to_device"]
 ON_HOST = {"classes_", "cv_results_", "feature_names_in_", "history_", "layout_"}
 
 
-def to_device(model, device):
+def to_device(model: Any, device: str) -> Any:
     """A copy of a fitted estimator whose arrays are on a device.
 
     Parameters

@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from .backend.arrays import beside, namespace, special, to_numpy
+from .hints import Array
 from .targets import Classes, Numbers, check_labels, check_numbers
 
 __all__ = [
@@ -23,7 +24,7 @@ __all__ = [
 class PosteriorClassifier(ClassifierMixin):
     """Classifiers in terms of ``_opinion(views)``: log-probabilities, up to a constant a row."""
 
-    def predict(self, X):
+    def predict(self, X: Array) -> np.ndarray:
         """The most probable class.
 
         Parameters
@@ -39,7 +40,7 @@ class PosteriorClassifier(ClassifierMixin):
         best = self._opinion(self._check(X)).argmax(axis=1)
         return self.classes_[to_numpy(best)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Array) -> Array:
         """Probability of each class.
 
         Parameters
@@ -65,7 +66,7 @@ class FusionClassifier(PosteriorClassifier):
     _precise = MappingProxyType({"solver": "newton-cg", "tol": 1e-10})
     _default_final = LogisticRegression(max_iter=2000)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Share of rows whose class is predicted rightly.
 
         Parameters
@@ -100,7 +101,7 @@ class FusionRegressor(RegressorMixin):
     _precise = MappingProxyType({"tol": 1e-8})
     _default_final = Ridge()
 
-    def predict(self, X):
+    def predict(self, X: Array) -> np.ndarray:
         """The predicted number.
 
         Parameters
@@ -116,7 +117,7 @@ class FusionRegressor(RegressorMixin):
         views = self._check(X)
         return self._opinion(views)[:, 0].astype(views.dtype, copy=False)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Coefficient of determination of the predictions.
 
         Parameters

@@ -13,7 +13,7 @@ ROOT = Path(mmgraph.__file__).parent
 
 # From the bottom up. Packages and modules on one line do not import each other.
 LAYERS = [
-    {"_version"},
+    {"_version", "hints"},
     {"backend"},
     {"engine"},
     {"modalities", "parameters"},

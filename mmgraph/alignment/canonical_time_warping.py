@@ -4,6 +4,7 @@ import numbers
 
 from ..engine import canonical_warping
 from ..engine.warping import check_band, costs_between
+from ..hints import Modalities
 from ..parameters import require
 from .aligner import Aligner
 
@@ -94,15 +95,15 @@ class CanonicalTimeWarping(Aligner):
 
     def __init__(
         self,
-        n_components=2,
+        n_components: int = 2,
         *,
-        reference=None,
-        shrinkage=0.0,
-        band=None,
-        max_iter=100,
-        tol=1e-3,
-        modalities=None,
-        sequence=None,
+        reference: str | None = None,
+        shrinkage: float = 0.0,
+        band: float | None = None,
+        max_iter: int = 100,
+        tol: float = 1e-3,
+        modalities: Modalities | None = None,
+        sequence: int | str | None = None,
     ):
         self.n_components = n_components
         self.reference = reference

@@ -1,6 +1,7 @@
 """Forced alignment: the borders of units whose order is known."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import ClassifierMixin, clone
@@ -8,6 +9,7 @@ from sklearn.base import ClassifierMixin, clone
 from ..base import MultimodalEstimator
 from ..engine import concatenation
 from ..fusion.hmm import MultiStreamHMM
+from ..hints import Modalities, Seed
 from ..targets import check_classes
 
 __all__ = ["ForcedAligner", "UnitAlignment"]
@@ -130,13 +132,13 @@ class ForcedAligner(ClassifierMixin, MultimodalEstimator):
 
     def __init__(
         self,
-        hmm=None,
+        hmm: Any = None,
         *,
-        silence=None,
-        stream_weights=None,
-        sequence=None,
-        modalities=None,
-        random_state=None,
+        silence: Any = None,
+        stream_weights: Mapping | None = None,
+        sequence: int | str | None = None,
+        modalities: Modalities | None = None,
+        random_state: Seed = None,
     ):
         self.hmm = hmm
         self.silence = silence

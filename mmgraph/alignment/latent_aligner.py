@@ -1,6 +1,7 @@
 """Latent alignment of streams with different features."""
 
 import numbers
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ..engine.codebook import Codebook
 from ..engine.emissions import Scale
 from ..engine.latent_alignment import Linear, Table
 from ..engine.warping import Warping
+from ..hints import Modalities, Seed
 from ..parameters import choose, require
 from .aligner import Aligner, dense_rows
 
@@ -137,21 +139,21 @@ class LatentAligner(Aligner):
 
     def __init__(
         self,
-        emission="linear",
-        prior="jumps",
+        emission: Literal["linear", "codebook", "categorical"] = "linear",
+        prior: Literal["jumps", "positions", "uniform"] = "jumps",
         *,
-        reference=None,
-        jumps=(0, 3),
-        open_ends=False,
-        n_bins=21,
-        n_codes=64,
-        spread=0.1,
-        alpha=1.0,
-        max_iter=50,
-        tol=1e-4,
-        modalities=None,
-        sequence=None,
-        random_state=None,
+        reference: str | None = None,
+        jumps: Any = (0, 3),
+        open_ends: bool = False,
+        n_bins: int = 21,
+        n_codes: int = 64,
+        spread: float = 0.1,
+        alpha: float = 1.0,
+        max_iter: int = 50,
+        tol: float = 1e-4,
+        modalities: Modalities | None = None,
+        sequence: int | str | None = None,
+        random_state: Seed = None,
     ):
         self.emission = emission
         self.prior = prior

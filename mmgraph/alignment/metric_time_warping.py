@@ -2,11 +2,13 @@
 
 import numbers
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
 from ..engine.warping import STEP_PATTERNS, check_band, costs_between, dtw
 from ..engine.warping_metric import METHODS
+from ..hints import Modalities
 from ..parameters import choose, require
 from .aligner import Aligner, dense_rows
 
@@ -91,15 +93,15 @@ class MetricTimeWarping(Aligner):
 
     def __init__(
         self,
-        method="canonical",
-        n_components=8,
+        method: Literal["canonical", "relevant"] = "canonical",
+        n_components: int = 8,
         *,
-        reference=None,
-        shrinkage=0.1,
-        step_pattern="symmetric1",
-        band=None,
-        modalities=None,
-        sequence=None,
+        reference: str | None = None,
+        shrinkage: float = 0.1,
+        step_pattern: Literal["symmetric1", "symmetric2", "asymmetric"] = "symmetric1",
+        band: float | None = None,
+        modalities: Modalities | None = None,
+        sequence: int | str | None = None,
     ):
         self.method = method
         self.n_components = n_components

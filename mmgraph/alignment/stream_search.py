@@ -2,7 +2,8 @@
 
 import numbers
 import warnings
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,6 +17,7 @@ from ..coordinated.cca import CCA
 from ..coordinated.embedding import SIMILARITIES, geometry
 from ..engine import concatenation
 from ..engine.passages import segment_means, stand_apart, windows
+from ..hints import Modalities
 from ..parameters import choose, require
 from .forced_aligner import ForcedAligner
 
@@ -138,15 +140,15 @@ class StreamSearch(MultimodalEstimator):
 
     def __init__(
         self,
-        model=None,
+        model: Any = None,
         *,
-        stream=None,
-        n_segments=8,
-        lengths=None,
-        hop=2,
-        similarity="centred_cosine",
-        sequence=None,
-        modalities=None,
+        stream: str | None = None,
+        n_segments: int = 8,
+        lengths: Sequence[int] | None = None,
+        hop: int = 2,
+        similarity: Literal["cosine", "centred_cosine", "correlation"] = "centred_cosine",
+        sequence: int | str | None = None,
+        modalities: Modalities | None = None,
     ):
         self.model = model
         self.stream = stream

@@ -1,6 +1,10 @@
 """Dynamic time warping of streams with the same features."""
 
+from collections.abc import Callable
+from typing import Literal
+
 from ..engine.warping import STEP_PATTERNS, check_band, costs_between, dtw
+from ..hints import Modalities
 from ..parameters import choose
 from .aligner import Aligner
 
@@ -65,15 +69,15 @@ class DynamicTimeWarping(Aligner):
 
     def __init__(
         self,
-        reference=None,
+        reference: str | None = None,
         *,
-        metric="sqeuclidean",
-        step_pattern="symmetric1",
-        band=None,
-        open_begin=False,
-        open_end=False,
-        modalities=None,
-        sequence=None,
+        metric: str | Callable = "sqeuclidean",
+        step_pattern: Literal["symmetric1", "symmetric2", "asymmetric"] = "symmetric1",
+        band: float | None = None,
+        open_begin: bool = False,
+        open_end: bool = False,
+        modalities: Modalities | None = None,
+        sequence: int | str | None = None,
     ):
         self.reference = reference
         self.metric = metric

@@ -1,14 +1,17 @@
 """Co-training: modalities that label rows for each other."""
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator
 
 from ..base import MultimodalEstimator
 from ..engine.opinions import product
 from ..engine.pseudo_labels import choose
+from ..hints import Modalities
 from ..modalities import Views
 from ..predictors import FusionClassifier, default_estimator, shown
 from ..targets import Classes, check_labels
@@ -106,13 +109,13 @@ class CoTraining(ByModality, FusionClassifier, MultimodalEstimator):
 
     def __init__(
         self,
-        estimators=None,
+        estimators: BaseEstimator | Mapping | Sequence | None = None,
         *,
-        n_rounds=5,
-        agreement=0.5,
-        cv=3,
-        n_jobs=None,
-        modalities=None,
+        n_rounds: int = 5,
+        agreement: float = 0.5,
+        cv: Any = 3,
+        n_jobs: int | None = None,
+        modalities: Modalities | None = None,
     ):
         self.estimators = estimators
         self.n_rounds = n_rounds

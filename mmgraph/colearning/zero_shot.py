@@ -1,7 +1,8 @@
 """Classes that were never seen, recognised by what is said of them."""
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.utils.validation import check_array
@@ -13,6 +14,7 @@ from ..engine.kernels import NAMES, automatic, centre, gram
 from ..engine.opinions import fit_temperature
 from ..engine.regression import compatibility
 from ..engine.retrieval import unit
+from ..hints import Modalities
 from ..parameters import choose, require
 from ..predictors import PosteriorClassifier
 from ..targets import check_classes
@@ -126,12 +128,12 @@ class ZeroShotClassifier(ScoreClassifier, EmbeddingUser):
 
     def __init__(
         self,
-        embedding=None,
+        embedding: Any = None,
         *,
-        descriptions=None,
-        described_by=None,
-        similarity="centred_cosine",
-        calibration=0.0,
+        descriptions: Mapping | None = None,
+        described_by: str | None = None,
+        similarity: Literal["centred_cosine", "cosine", "correlation"] = "centred_cosine",
+        calibration: float = 0.0,
     ):
         self.embedding = embedding
         self.descriptions = descriptions
@@ -312,15 +314,15 @@ class ESZSLClassifier(ScoreClassifier, MultimodalEstimator):
 
     def __init__(
         self,
-        attributes=None,
+        attributes: Mapping | None = None,
         *,
-        kernel="linear",
-        kernel_params=None,
-        alpha=1.0,
-        attribute_alpha=1.0,
-        calibration=0.0,
-        modalities=None,
-        device="auto",
+        kernel: str | Callable | Mapping = "linear",
+        kernel_params: Mapping | None = None,
+        alpha: float = 1.0,
+        attribute_alpha: float = 1.0,
+        calibration: float = 0.0,
+        modalities: Modalities | None = None,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
     ):
         self.attributes = attributes
         self.kernel = kernel

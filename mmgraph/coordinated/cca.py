@@ -3,9 +3,11 @@
 import itertools
 import numbers
 from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
 from ..backend.arrays import namespace
 from ..backend.random import key
@@ -21,6 +23,7 @@ from ..engine.correlation import (
 from ..engine.moments import gather
 from ..engine.shrinkage import ledoit_wolf, oracle_approximating, quartic, score_path
 from ..engine.spectral import row_space
+from ..hints import Modalities
 from ..parameters import choose, require
 from .canonical import CanonicalEstimator, in_units, mean_of, units_of
 
@@ -168,14 +171,14 @@ class CCA(CanonicalEstimator):
 
     def __init__(
         self,
-        n_components=2,
+        n_components: int = 2,
         *,
-        criterion="maxvar",
-        shrinkage=0.0,
-        shrinkages=None,
-        cv=5,
-        modalities=None,
-        device="auto",
+        criterion: Literal["maxvar", "sumcor", "ssqcor"] = "maxvar",
+        shrinkage: float | Mapping | str = 0.0,
+        shrinkages: ArrayLike | None = None,
+        cv: Any = 5,
+        modalities: Modalities | None = None,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
     ):
         self.n_components = n_components
         self.criterion = criterion

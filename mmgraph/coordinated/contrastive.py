@@ -1,8 +1,11 @@
 """Embeddings of several modalities in one space, learnt by contrast."""
 
 import numbers
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from os import PathLike
+from typing import Literal
 
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
@@ -12,6 +15,7 @@ from ..backend.random import derive
 from ..base import RepresentationMixin
 from ..checkpoint import Checkpoint
 from ..engine import encoders as engine
+from ..hints import Modalities, Seed
 from ..parameters import choose, layer_sizes, require
 from ..training import NetworkEstimator
 
@@ -155,31 +159,31 @@ class ContrastiveEmbedding(RepresentationMixin, NetworkEstimator):
 
     def __init__(
         self,
-        n_components=64,
+        n_components: int = 64,
         *,
-        hidden=(),
-        loss="clip",
-        init="cca",
-        temperature=0.1,
-        learn_temperature=True,
-        margin=0.2,
-        learning_rate=0.001,
-        learning_rate_schedule="linear",
-        batch_size=256,
-        max_iter=50,
-        dropout=0.0,
-        input_dropout=0.0,
-        l2=0.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=0.0,
-        dtype="float32",
-        modalities=None,
-        device="auto",
-        random_state=None,
-        verbose=0,
-        checkpoint=None,
+        hidden: tuple[int, ...] | Mapping = (),
+        loss: Literal["clip", "sigmoid", "ranking"] = "clip",
+        init: Literal["random", "cca"] = "cca",
+        temperature: float = 0.1,
+        learn_temperature: bool = True,
+        margin: float = 0.2,
+        learning_rate: float = 0.001,
+        learning_rate_schedule: Literal["linear", "constant", "inverse"] = "linear",
+        batch_size: int = 256,
+        max_iter: int = 50,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        l2: float = 0.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 0.0,
+        dtype: Literal["float32", "float64"] = "float32",
+        modalities: Modalities | None = None,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        random_state: Seed = None,
+        verbose: int = 0,
+        checkpoint: str | PathLike | None = None,
     ):
         self.n_components = n_components
         self.hidden = hidden

@@ -1,8 +1,9 @@
 """Canonical correlation in the feature spaces of kernels."""
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 from numpy.linalg import LinAlgError
@@ -14,6 +15,7 @@ from ..engine import preimage
 from ..engine.kernel_correlation import correlate, dual, leave_one_out, primal, project
 from ..engine.kernels import NAMES, automatic, gram
 from ..engine.lowrank import Columns, approximate
+from ..hints import Modalities, Seed
 from ..parameters import choose, require
 
 __all__ = ["KernelCCA"]
@@ -130,18 +132,18 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
 
     def __init__(
         self,
-        n_components=2,
+        n_components: int = 2,
         *,
-        kernel="rbf",
-        gamma=None,
-        kernel_params=None,
-        shrinkage=0.01,
-        approximation="exact",
-        rank=300,
-        tol=1e-6,
-        modalities=None,
-        device="auto",
-        random_state=None,
+        kernel: str | Callable | Mapping = "rbf",
+        gamma: float | Mapping | None = None,
+        kernel_params: Mapping | None = None,
+        shrinkage: float | Mapping = 0.01,
+        approximation: Literal["exact", "cholesky", "nystroem", "fourier"] = "exact",
+        rank: int = 300,
+        tol: float = 1e-6,
+        modalities: Modalities | None = None,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        random_state: Seed = None,
     ):
         self.n_components = n_components
         self.kernel = kernel

@@ -2,7 +2,7 @@
 
 import numbers
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +15,7 @@ from ..engine import factor_learning as learning
 from ..engine import factors as engine
 from ..engine import moments
 from ..engine.spectral import cholesky
+from ..hints import Modalities, Seed
 from ..parameters import choose, require
 
 __all__ = ["Conditional", "ProbabilisticCCA"]
@@ -173,16 +174,16 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
 
     def __init__(
         self,
-        n_components=2,
+        n_components: Literal["auto"] | int = 2,
         *,
-        noise="full",
-        shrinkage="oas",
-        max_iter=500,
-        tol=1e-4,
-        modalities=None,
-        device="auto",
-        random_state=None,
-        verbose=0,
+        noise: Literal["full", "diagonal", "isotropic"] | Mapping = "full",
+        shrinkage: Literal["oas"] | float = "oas",
+        max_iter: int = 500,
+        tol: float = 1e-4,
+        modalities: Modalities | None = None,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         self.n_components = n_components
         self.noise = noise

@@ -2,6 +2,7 @@
 
 import numbers
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,6 +10,7 @@ import scipy.sparse as sp
 from ..backend.arrays import namespace
 from ..engine.correlation import SPARSE_SPREAD, SPREAD, find_constant
 from ..engine.sparse import columns_of, decompose
+from ..hints import Modalities
 from ..parameters import require
 from .canonical import CanonicalEstimator, in_units, units_of
 
@@ -108,13 +110,13 @@ class SparseCCA(CanonicalEstimator):
 
     def __init__(
         self,
-        n_components=2,
+        n_components: int = 2,
         *,
-        penalty=0.3,
-        max_iter=500,
-        tol=1e-6,
-        modalities=None,
-        device="auto",
+        penalty: float | Mapping = 0.3,
+        max_iter: int = 500,
+        tol: float = 1e-6,
+        modalities: Modalities | None = None,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
     ):
         self.n_components = n_components
         self.penalty = penalty

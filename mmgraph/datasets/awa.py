@@ -1,5 +1,7 @@
 """Animals with Attributes: features of pictures, and what is said of the animals."""
 
+from os import PathLike
+
 import numpy as np
 from sklearn.utils import Bunch
 
@@ -41,7 +43,7 @@ alone.
 """
 
 
-def load_awa(*, data_home=None, as_frame=False):
+def load_awa(*, data_home: str | PathLike | None = None, as_frame: bool = False) -> Bunch:
     """Load a subset of Animals with Attributes, from a local file.
 
     Parameters

@@ -1,5 +1,7 @@
 """Movements of a wrist, by an accelerometer and a gyroscope."""
 
+from os import PathLike
+
 import numpy as np
 from sklearn.utils import Bunch
 
@@ -32,13 +34,13 @@ seconds, ten frames a second, twenty an activity.
 
 def fetch_basic_motions(
     *,
-    data_home=None,
-    download_if_missing=True,
-    as_frame=False,
-    verbose=True,
-    n_retries=3,
-    delay=1.0,
-):
+    data_home: str | PathLike | None = None,
+    download_if_missing: bool = True,
+    as_frame: bool = False,
+    verbose: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+) -> Bunch:
     """Load the movements of BasicMotions, downloaded the first time (under 1 MB).
 
     Parameters

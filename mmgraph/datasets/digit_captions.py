@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from ._frame import modality_frame
@@ -49,7 +50,7 @@ where nothing is noticeable. All pictures fill the eight rows, so nothing is sai
 """
 
 
-def measure_style(images):
+def measure_style(images: ArrayLike) -> dict[str, np.ndarray]:
     """Measure how digits are written.
 
     Parameters
@@ -94,7 +95,7 @@ def measure_style(images):
     }
 
 
-def load_digit_captions(*, as_frame=False):
+def load_digit_captions(*, as_frame: bool = False) -> Bunch:
     """Load handwritten digits with captions (real pictures, words measured from them).
 
     Two modalities of very different kind, small enough to fit a model in a second, and without a

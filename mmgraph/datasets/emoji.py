@@ -1,5 +1,7 @@
 """Emoji: pictures and keywords."""
 
+from os import PathLike
+
 import numpy as np
 from sklearn.utils import Bunch
 
@@ -27,7 +29,7 @@ Emoji, pictures and keywords
 """
 
 
-def load_emoji(*, data_home=None, as_frame=False):
+def load_emoji(*, data_home: str | PathLike | None = None, as_frame: bool = False) -> Bunch:
     """Load pictures of emoji with their keywords, from a local file.
 
     Parameters

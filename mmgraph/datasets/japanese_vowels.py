@@ -1,5 +1,7 @@
 """Nine speakers who say two vowels."""
 
+from os import PathLike
+
 import numpy as np
 from sklearn.utils import Bunch
 
@@ -29,13 +31,13 @@ frames a recording; a frame is 25.6 ms at 10 kHz, 6.4 ms after the one before.
 
 def fetch_japanese_vowels(
     *,
-    data_home=None,
-    download_if_missing=True,
-    as_frame=False,
-    verbose=True,
-    n_retries=3,
-    delay=1.0,
-):
+    data_home: str | PathLike | None = None,
+    download_if_missing: bool = True,
+    as_frame: bool = False,
+    verbose: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+) -> Bunch:
     """Load the Japanese vowels, downloaded the first time (2 MB).
 
     Parameters

@@ -1,5 +1,7 @@
 """Genes and clinical measurements of rats."""
 
+from os import PathLike
+
 import numpy as np
 from sklearn.utils import Bunch
 
@@ -30,7 +32,9 @@ express, and what the laboratory finds in their blood.
 """
 
 
-def load_liver_toxicity(*, data_home=None, as_frame=False):
+def load_liver_toxicity(
+    *, data_home: str | PathLike | None = None, as_frame: bool = False
+) -> Bunch:
     """Load gene expression and clinical measurements of rats, from a local file.
 
     Parameters

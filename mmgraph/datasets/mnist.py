@@ -1,6 +1,7 @@
 """MNIST, the handwritten digits."""
 
 import gzip
+from os import PathLike
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -53,16 +54,16 @@ Grey pictures of handwritten digits, 28 x 28 pixels, 60,000 to train and 10,000 
 
 def fetch_mnist(
     *,
-    data_home=None,
-    subset="train",
+    data_home: str | PathLike | None = None,
+    subset: str = "train",
     binarize=False,
-    download_if_missing=True,
+    download_if_missing: bool = True,
     return_X_y=False,
-    as_frame=False,
-    verbose=True,
-    n_retries=3,
-    delay=1.0,
-):
+    as_frame: bool = False,
+    verbose: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+) -> Bunch:
     """Load the MNIST digits, downloaded the first time (11.6 MB).
 
     Parameters

@@ -1,5 +1,7 @@
 """Six views of handwritten digits."""
 
+from os import PathLike
+
 import numpy as np
 from sklearn.utils import Bunch
 
@@ -45,13 +47,13 @@ Multiple features
 
 def fetch_multiple_features(
     *,
-    data_home=None,
-    download_if_missing=True,
-    as_frame=False,
-    verbose=True,
-    n_retries=3,
-    delay=1.0,
-):
+    data_home: str | PathLike | None = None,
+    download_if_missing: bool = True,
+    as_frame: bool = False,
+    verbose: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+) -> Bunch:
     """Load six views of handwritten digits (UCI mfeat), downloaded the first time (5.5 MB).
 
     Parameters

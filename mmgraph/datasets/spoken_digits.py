@@ -3,8 +3,10 @@
 import tarfile
 import wave
 import zlib
+from os import PathLike
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.fft import dct
 from sklearn.utils import Bunch
 
@@ -41,7 +43,7 @@ to 2.28 seconds long, silence trimmed.
 """
 
 
-def mfcc(audio, sample_rate=8000):
+def mfcc(audio: ArrayLike, sample_rate: int = 8000) -> np.ndarray:
     """Compute mel-frequency cepstral coefficients, one row every 10 ms.
 
     Parameters
@@ -93,7 +95,7 @@ def mfcc(audio, sample_rate=8000):
     return dct(np.log(energy + floor), type=2, norm="ortho", axis=1)[:, :N_CEPSTRA]
 
 
-def mfcc_summary(audio, sample_rate=8000):
+def mfcc_summary(audio: ArrayLike, sample_rate: int = 8000) -> np.ndarray:
     """Summarise a sound of any length in 104 numbers: its cepstra, averaged over 8 equal segments.
 
     Parameters
@@ -123,13 +125,13 @@ def mfcc_summary(audio, sample_rate=8000):
 
 def fetch_spoken_digits(
     *,
-    data_home=None,
-    download_if_missing=True,
-    as_frame=False,
-    verbose=True,
-    n_retries=3,
-    delay=1.0,
-):
+    data_home: str | PathLike | None = None,
+    download_if_missing: bool = True,
+    as_frame: bool = False,
+    verbose: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+) -> Bunch:
     """Load the Free Spoken Digit Dataset, downloaded the first time (16 MB).
 
     Parameters

@@ -1,6 +1,7 @@
 """Five small tables of two classes, on which methods of multiple-kernel learning are compared."""
 
 import csv
+from os import PathLike
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -66,14 +67,14 @@ Tables of measurements with two classes, from the UCI Machine Learning Repositor
 
 
 def fetch_uci_table(
-    name,
+    name: str,
     *,
-    data_home=None,
-    download_if_missing=True,
-    verbose=True,
-    n_retries=3,
-    delay=1.0,
-):
+    data_home: str | PathLike | None = None,
+    download_if_missing: bool = True,
+    verbose: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+) -> Bunch:
     """Load a small table of two classes, downloaded the first time (under 90 kB).
 
     Parameters

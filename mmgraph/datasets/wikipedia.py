@@ -1,5 +1,7 @@
 """Wikipedia articles: pictures and the text around them."""
 
+from os import PathLike
+
 import numpy as np
 from sklearn.utils import Bunch
 
@@ -63,14 +65,14 @@ for retrieving text by picture and picture by text.
 
 def fetch_wikipedia(
     *,
-    data_home=None,
+    data_home: str | PathLike | None = None,
     tfidf=False,
-    download_if_missing=True,
-    as_frame=False,
-    verbose=True,
-    n_retries=3,
-    delay=1.0,
-):
+    download_if_missing: bool = True,
+    as_frame: bool = False,
+    verbose: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+) -> Bunch:
     """Load features of Wikipedia's pictures and texts, downloaded the first time (1.3 MB).
 
     Parameters

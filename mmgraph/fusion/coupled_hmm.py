@@ -2,11 +2,14 @@
 
 import numbers
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..engine import segmentation
 from ..engine.ties import Coupled, joint_states, nearest
+from ..hints import Modalities, Seed
 from ..parameters import require
 from .hmm import MultiStreamHMM, possible_moves
 
@@ -146,34 +149,34 @@ class CoupledHMM(MultiStreamHMM):
 
     def __init__(
         self,
-        n_states=3,
+        n_states: int | Mapping = 3,
         *,
-        emissions="gaussian",
-        covariance_type="diag",
-        n_mix=2,
-        topology="ergodic",
-        asynchrony=None,
-        stream_weights=None,
-        init="auto",
-        n_init=1,
-        max_iter=100,
-        tol=1e-4,
-        priors=None,
-        algorithm="em",
-        learning_decay=0.7,
-        warm_start=False,
-        dtype="float64",
-        sequence=None,
-        modalities=None,
-        random_state=None,
-        verbose=0,
+        emissions: str | Mapping = "gaussian",
+        covariance_type: Literal["diag", "full", "spherical", "tied"] | Mapping = "diag",
+        n_mix: int | Mapping = 2,
+        topology: Literal["ergodic", "left-right"] | ArrayLike | Mapping = "ergodic",
+        asynchrony: int | None = None,
+        stream_weights: Mapping | None = None,
+        init: Literal["auto", "kmeans", "uniform"] = "auto",
+        n_init: int = 1,
+        max_iter: int = 100,
+        tol: float = 1e-4,
+        priors: Mapping | None = None,
+        algorithm: Literal["em", "viterbi"] = "em",
+        learning_decay: float = 0.7,
+        warm_start: bool = False,
+        dtype: Literal["float32", "float64"] = "float64",
+        sequence: int | str | None = None,
+        modalities: Modalities | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         super().__init__(
-            n_states,
+            n_states,  # type: ignore[arg-type]
             emissions=emissions,
             covariance_type=covariance_type,
             n_mix=n_mix,
-            topology=topology,
+            topology=topology,  # type: ignore[arg-type]
             stream_weights=stream_weights,
             init=init,
             n_init=n_init,

@@ -1,13 +1,17 @@
 """Hidden Markov models with several independent chains behind all streams."""
 
 import numbers
+from collections.abc import Mapping
 from functools import reduce
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..engine import segmentation
 from ..engine.additive import AdditiveGaussian
 from ..engine.kronecker import Kronecker
+from ..hints import Modalities, Seed
 from ..parameters import choose, require
 from .hmm import MultiStreamHMM, possible_moves
 
@@ -140,30 +144,30 @@ class FactorialHMM(MultiStreamHMM):
 
     def __init__(
         self,
-        n_states=2,
+        n_states: int | tuple[int, ...] = 2,
         *,
-        n_factors=2,
-        emissions="gaussian",
-        covariance_type="tied",
-        n_mix=2,
-        topology="ergodic",
-        stream_weights=None,
-        init="auto",
-        n_init=1,
-        max_iter=100,
-        tol=1e-4,
-        priors=None,
-        algorithm="em",
-        learning_decay=0.7,
-        warm_start=False,
-        dtype="float64",
-        sequence=None,
-        modalities=None,
-        random_state=None,
-        verbose=0,
+        n_factors: int = 2,
+        emissions: str | Mapping = "gaussian",
+        covariance_type: Literal["tied", "diag"] | Mapping = "tied",
+        n_mix: int | Mapping = 2,
+        topology: Literal["ergodic", "left-right"] | ArrayLike | tuple = "ergodic",
+        stream_weights: Mapping | None = None,
+        init: Literal["auto", "kmeans", "uniform"] = "auto",
+        n_init: int = 1,
+        max_iter: int = 100,
+        tol: float = 1e-4,
+        priors: Mapping | None = None,
+        algorithm: Literal["em", "viterbi"] = "em",
+        learning_decay: float = 0.7,
+        warm_start: bool = False,
+        dtype: Literal["float32", "float64"] = "float64",
+        sequence: int | str | None = None,
+        modalities: Modalities | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         super().__init__(
-            n_states,
+            n_states,  # type: ignore[arg-type]
             emissions=emissions,
             covariance_type=covariance_type,
             n_mix=n_mix,

@@ -2,9 +2,11 @@
 
 import numbers
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from ..backend import random
@@ -15,6 +17,7 @@ from ..engine.emissions import COVARIANCES, KINDS, Prior, Scale, blank
 from ..engine.markov import Data, Model, Priors, Stream
 from ..engine.ties import Lasting
 from ..engine.transitions import transition
+from ..hints import Modalities, Seed
 from ..parameters import choose, require
 
 __all__ = ["MultiStreamHMM"]
@@ -182,27 +185,27 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
 
     def __init__(
         self,
-        n_states=3,
+        n_states: int = 3,
         *,
-        emissions="gaussian",
-        covariance_type="diag",
-        n_mix=2,
-        topology="ergodic",
-        durations=1,
-        stream_weights=None,
-        init="auto",
-        n_init=1,
-        max_iter=100,
-        tol=1e-4,
-        priors=None,
-        algorithm="em",
-        learning_decay=0.7,
-        warm_start=False,
-        dtype="float64",
-        sequence=None,
-        modalities=None,
-        random_state=None,
-        verbose=0,
+        emissions: str | Mapping = "gaussian",
+        covariance_type: Literal["diag", "full", "spherical", "tied"] | Mapping = "diag",
+        n_mix: int | Mapping = 2,
+        topology: Literal["ergodic", "left-right"] | ArrayLike = "ergodic",
+        durations: int = 1,
+        stream_weights: Mapping | None = None,
+        init: Literal["auto", "kmeans", "uniform"] = "auto",
+        n_init: int = 1,
+        max_iter: int = 100,
+        tol: float = 1e-4,
+        priors: Mapping | None = None,
+        algorithm: Literal["em", "viterbi"] = "em",
+        learning_decay: float = 0.7,
+        warm_start: bool = False,
+        dtype: Literal["float32", "float64"] = "float64",
+        sequence: int | str | None = None,
+        modalities: Modalities | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         self.n_states = n_states
         self.emissions = emissions

@@ -1,6 +1,8 @@
 """Multiple-kernel learning: one kernel machine over a learnt combination of kernels."""
 
 import numbers
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -9,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..engine.combination import Problem
 from ..engine.opinions import fit_temperature
+from ..hints import Modalities, Seed
 from ..parameters import choose, require
 from ..predictors import PosteriorClassifier, shown
 from ..targets import check_labels, check_numbers, check_row_weights
@@ -89,21 +92,21 @@ class MKLClassifier(PosteriorClassifier, KernelMachine):
 
     def __init__(
         self,
-        kernels="auto",
+        kernels: Any = "auto",
         *,
-        solver="alignf",
-        solver_params=None,
-        C=10.0,
-        center=True,
-        normalize="none",
-        cache_size=500,
-        rank=None,
-        random_state=None,
-        weights="shared",
-        class_weight=None,
-        probability=True,
-        cv=5,
-        modalities=None,
+        solver: str = "alignf",
+        solver_params: Mapping | None = None,
+        C: float = 10.0,
+        center: bool = True,
+        normalize: str = "none",
+        cache_size: float = 500,
+        rank: int | None = None,
+        random_state: Seed = None,
+        weights: Literal["shared", "per-class"] = "shared",
+        class_weight: Literal["balanced"] | Mapping | None = None,
+        probability: bool = True,
+        cv: Any = 5,
+        modalities: Modalities | None = None,
     ):
         self.kernels = kernels
         self.solver = solver
@@ -270,18 +273,18 @@ class MKLRegressor(RegressorMixin, KernelMachine):
 
     def __init__(
         self,
-        kernels="auto",
+        kernels: Any = "auto",
         *,
-        solver="alignf",
-        solver_params=None,
-        C=10.0,
-        center=True,
-        normalize="none",
-        cache_size=500,
-        rank=None,
-        random_state=None,
-        epsilon=0.1,
-        modalities=None,
+        solver: str = "alignf",
+        solver_params: Mapping | None = None,
+        C: float = 10.0,
+        center: bool = True,
+        normalize: str = "none",
+        cache_size: float = 500,
+        rank: int | None = None,
+        random_state: Seed = None,
+        epsilon: float = 0.1,
+        modalities: Modalities | None = None,
     ):
         self.kernels = kernels
         self.solver = solver

@@ -1,6 +1,8 @@
 """A representation from a learnt combination of kernels."""
 
 import numbers
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from scipy.linalg import eigh
@@ -9,6 +11,7 @@ from sklearn.utils.multiclass import type_of_target
 from ..base import RepresentationMixin
 from ..engine.bank import inverse
 from ..engine.combination import Problem
+from ..hints import Modalities
 from ..parameters import require
 from ..targets import check_labels, check_numbers, check_row_weights
 from .kernel_weights import KernelWeights, as_targets, documented, standardised, teaching
@@ -60,16 +63,16 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
 
     def __init__(
         self,
-        n_components=2,
+        n_components: int = 2,
         *,
-        kernels="auto",
-        solver="alignf",
-        solver_params=None,
-        C=10.0,
-        center=True,
-        normalize="none",
-        cache_size=500,
-        modalities=None,
+        kernels: Any = "auto",
+        solver: str = "alignf",
+        solver_params: Mapping | None = None,
+        C: float = 10.0,
+        center: bool = True,
+        normalize: str = "none",
+        cache_size: float = 500,
+        modalities: Modalities | None = None,
     ):
         self.n_components = n_components
         self.kernels = kernels

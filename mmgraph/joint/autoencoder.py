@@ -1,6 +1,9 @@
 """Autoencoders that reconstruct every modality from any."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from os import PathLike
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from ..engine.learning import construct
 from ..engine.network import forward
 from ..engine.units import Noise
 from ..engine.unrolling import stack_of
+from ..hints import Modalities, Seed
 from .dbm import MultimodalDBM
 from .machine import CHAINS_AT_ONCE, DRAW_SHIFT, _chunks, _empty_blocks
 from .network import NetworkEstimator
@@ -161,33 +165,33 @@ class BimodalDeepAutoencoder(RepresentationMixin, GenerativeMixin, NetworkEstima
 
     def __init__(
         self,
-        hidden="auto",
-        joint=128,
+        hidden: Literal["auto"] | tuple[int, ...] | Mapping = "auto",
+        joint: int = 128,
         *,
-        units="auto",
-        activation="auto",
-        init="random",
-        init_max_iter=10,
-        optimizer="adam",
-        learning_rate=0.001,
-        learning_rate_schedule="linear",
-        momentum=0.9,
-        batch_size=20,
-        max_iter=100,
-        dropout=0.0,
-        input_dropout=0.0,
-        max_norm=None,
-        l2=0.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=0.0,
-        dtype="float32",
-        modalities=None,
-        device="auto",
-        random_state=None,
-        verbose=0,
-        checkpoint=None,
+        units: Any = "auto",
+        activation: Literal["auto", "relu", "tanh", "sigmoid"] = "auto",
+        init: Literal["random", "rbm"] = "random",
+        init_max_iter: int = 10,
+        optimizer: Literal["adam", "nesterov"] = "adam",
+        learning_rate: float = 0.001,
+        learning_rate_schedule: Literal["linear", "constant", "inverse"] = "linear",
+        momentum: float = 0.9,
+        batch_size: int = 20,
+        max_iter: int = 100,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        max_norm: float | None = None,
+        l2: float = 0.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 0.0,
+        dtype: Literal["float32", "float64"] = "float32",
+        modalities: Modalities | None = None,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        random_state: Seed = None,
+        verbose: int = 0,
+        checkpoint: str | PathLike | None = None,
     ):
         self.hidden = hidden
         self.joint = joint

@@ -1,6 +1,8 @@
 """Deep Boltzmann machines fine-tuned to classify."""
 
 import warnings
+from os import PathLike
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import softmax
@@ -15,6 +17,7 @@ from ..engine.boltzmann import begin, mean_field
 from ..engine.network import Batch, forward
 from ..engine.network import loss as mean_loss
 from ..engine.unrolling import classifier, evidence
+from ..hints import Seed
 from ..targets import check_classes
 from .dbm import MultimodalDBM
 from .machine import CHAINS_AT_ONCE, BoltzmannEstimator, _chunks
@@ -131,26 +134,26 @@ class DBMClassifier(ClassifierMixin, NetworkEstimator):
 
     def __init__(
         self,
-        dbm=None,
+        dbm: Any = None,
         *,
-        optimizer="adam",
-        learning_rate=0.003,
-        learning_rate_schedule="linear",
-        momentum=0.9,
-        batch_size=20,
-        max_iter=50,
-        dropout=0.0,
-        input_dropout=0.0,
-        max_norm=None,
-        l2=0.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=0.0,
-        dtype="float32",
-        random_state=None,
-        verbose=0,
-        checkpoint=None,
+        optimizer: Literal["adam", "nesterov"] = "adam",
+        learning_rate: float = 0.003,
+        learning_rate_schedule: Literal["linear", "constant", "inverse"] = "linear",
+        momentum: float = 0.9,
+        batch_size: int = 20,
+        max_iter: int = 50,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        max_norm: float | None = None,
+        l2: float = 0.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 0.0,
+        dtype: Literal["float32", "float64"] = "float32",
+        random_state: Seed = None,
+        verbose: int = 0,
+        checkpoint: str | PathLike | None = None,
     ):
         self.dbm = dbm
         self.optimizer = optimizer

@@ -1,6 +1,8 @@
 """Deep Boltzmann machines, of one pathway and of one a modality."""
 
 import numbers
+from collections.abc import Mapping
+from typing import Any
 
 from ..parameters import layer_sizes, require
 from .machine import BoltzmannEstimator
@@ -49,7 +51,7 @@ class DBM(BoltzmannEstimator):
     (60, 4)
     """
 
-    def __init__(self, hidden=(128, 128), **shared):
+    def __init__(self, hidden: tuple[int, ...] | Mapping = (128, 128), **shared: Any):
         self.hidden = hidden
         super().__init__(**shared)
 
@@ -115,7 +117,7 @@ class MultimodalDBM(BoltzmannEstimator):
     (5, 3, 64)
     """
 
-    def __init__(self, hidden="auto", joint=128, **shared):
+    def __init__(self, hidden: Any = "auto", joint: int = 128, **shared: Any):
         self.hidden = hidden
         self.joint = joint
         super().__init__(**shared)

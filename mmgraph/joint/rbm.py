@@ -1,6 +1,7 @@
 """Restricted Boltzmann machine."""
 
 import numbers
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class RBM(BoltzmannEstimator):
            [ True,  True,  True]])
     """
 
-    def __init__(self, n_components=256, **shared):
+    def __init__(self, n_components: int = 256, **shared: Any):
         self.n_components = n_components
         super().__init__(**shared)
 

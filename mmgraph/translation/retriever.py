@@ -1,6 +1,7 @@
 """Retrieval of any modality by any modality, and translation by example."""
 
 import numbers
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,6 +24,7 @@ from ..engine.retrieval import (
     neighbour_weights,
     top_k,
 )
+from ..hints import Seed
 from ..metrics import average_precision
 from ..parameters import choose, require
 
@@ -130,16 +132,16 @@ class Retriever(RepresentationMixin, GenerativeMixin, EmbeddingUser):
 
     def __init__(
         self,
-        embedding=None,
+        embedding: Any = None,
         *,
-        similarity="centred_cosine",
-        hubness=None,
-        n_hub_neighbors=10,
-        n_neighbors=10,
-        through="target",
-        answer="mean",
-        temperature=0.1,
-        random_state=None,
+        similarity: str = "centred_cosine",
+        hubness: Literal["csls"] | None = None,
+        n_hub_neighbors: int = 10,
+        n_neighbors: int = 10,
+        through: Literal["target", "source"] = "target",
+        answer: Literal["mean", "medoid", "vote"] = "mean",
+        temperature: float = 0.1,
+        random_state: Seed = None,
     ):
         self.embedding = embedding
         self.similarity = similarity

@@ -1,6 +1,7 @@
 """Correlation, semantic and combined matching: modalities compared by what they say of classes."""
 
 import numbers
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, column_or_1d
@@ -86,7 +87,7 @@ class SemanticMatcher(RepresentationMixin, EmbeddingUser):
 
     device = property()  # logistic regression is scikit-learn's, on the CPU
 
-    def __init__(self, embedding=None, *, matching="combined", C=1.0):
+    def __init__(self, embedding: Any = None, *, matching: str = "combined", C: float = 1.0):
         self.embedding = embedding
         self.matching = matching
         self.C = C

@@ -2,6 +2,7 @@
 
 import itertools
 import numbers
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +19,7 @@ from ..engine.joint_gaussian import JointGaussian
 from ..engine.markov import Data, Model, Priors, Stream
 from ..engine.trajectories import Equations, Plan, experts, log_density_of
 from ..engine.transitions import transition
+from ..hints import Modalities, Seed
 from ..parameters import choose, require
 
 __all__ = ["TrajectoryHMM"]
@@ -145,19 +147,19 @@ class TrajectoryHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
 
     def __init__(
         self,
-        n_states=8,
+        n_states: int = 8,
         *,
-        dynamics=2,
-        method="trajectory",
-        topology="ergodic",
-        max_iter=50,
-        tol=1e-4,
-        prior=1.0,
-        floor=1e-4,
-        sequence=None,
-        modalities=None,
-        random_state=None,
-        verbose=0,
+        dynamics: Literal[0, 1, 2] = 2,
+        method: Literal["trajectory", "mean", "viterbi"] = "trajectory",
+        topology: Literal["ergodic", "left-right"] = "ergodic",
+        max_iter: int = 50,
+        tol: float = 1e-4,
+        prior: float = 1.0,
+        floor: float = 1e-4,
+        sequence: int | str | None = None,
+        modalities: Modalities | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         self.n_states = n_states
         self.dynamics = dynamics
