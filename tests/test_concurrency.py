@@ -25,8 +25,9 @@ SMALL = {
     "random_state": 0,
     "modalities": {"a": slice(0, None, 2), "b": slice(1, None, 2)},
 }
-# Where LAPACK factorises a matrix of n x n, OpenBLAS rounds otherwise on two threads.
-FACTORISING = {"ESZSLClassifier", "KernelCCA", "MKLTransformer"}
+# Where BLAS multiplies or LAPACK factorises n x n numbers, OpenBLAS rounds otherwise on two threads,
+# and a support vector machine stops at 1e-3.
+OF_SQUARES = {"ESZSLClassifier", "KernelCCA", "MKLClassifier", "MKLRegressor", "MKLTransformer"}
 VERBS = ("transform", "impute", "score_samples", "predict", "predict_proba", "decision_function")
 
 
@@ -80,8 +81,8 @@ def test_one_thread_and_two():
         assert not run.returncode, run.stderr.decode()
         found.append(pickle.loads(run.stdout))
     for name, alone in one[0].items():
-        if name in FACTORISING:
+        if name in OF_SQUARES:
             for verb, value in alone.items():
-                np.testing.assert_allclose(value, two[0][name][verb], rtol=1e-4, atol=1e-6)
+                np.testing.assert_allclose(value, two[0][name][verb], rtol=1e-3, atol=1e-4)
         else:
             np.testing.assert_equal(alone, two[0][name], err_msg=name)
