@@ -25,8 +25,8 @@ SMALL = {
     "random_state": 0,
     "modalities": {"a": slice(0, None, 2), "b": slice(1, None, 2)},
 }
-# Where BLAS multiplies or LAPACK factorises n x n numbers, OpenBLAS rounds otherwise on two threads,
-# and a support vector machine stops at 1e-3.
+# Where BLAS multiplies or LAPACK factorises n x n numbers, OpenBLAS rounds otherwise on two
+# threads, and a support vector machine stops at 1e-3.
 OF_SQUARES = {"ESZSLClassifier", "KernelCCA", "MKLClassifier", "MKLRegressor", "MKLTransformer"}
 VERBS = ("transform", "impute", "score_samples", "predict", "predict_proba", "decision_function")
 
