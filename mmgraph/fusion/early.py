@@ -1,10 +1,13 @@
 """Early fusion: one estimator of all columns, with absent modalities filled in."""
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from ..base import MultimodalEstimator
+from ..hints import Modalities
 from ..predictors import FusionClassifier, FusionRegressor, default_estimator, shown
 from ..targets import check_row_weights
 from ..unimodal import ByModality, fit_one, spread
@@ -17,7 +20,14 @@ class EarlyFusion(ByModality, MultimodalEstimator):
 
     _by_modality = ("transformers",)
 
-    def __init__(self, estimator=None, *, imputer="mean", transformers=None, modalities=None):
+    def __init__(
+        self,
+        estimator: BaseEstimator | None = None,
+        *,
+        imputer: str | BaseEstimator = "mean",
+        transformers: Any = None,
+        modalities: Modalities | None = None,
+    ):
         self.estimator = estimator
         self.imputer = imputer
         self.transformers = transformers

@@ -1,15 +1,17 @@
 """Classification of sequences by one hidden Markov model a class."""
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from ..base import MultimodalEstimator
 from ..engine import markov
+from ..hints import Modalities, Seed
 from .hmm import MultiStreamHMM
 
 __all__ = ["HMMClassifier"]
@@ -95,7 +97,13 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
     """
 
     def __init__(
-        self, hmm=None, *, stream_weights=None, sequence=None, modalities=None, random_state=None
+        self,
+        hmm: BaseEstimator | None = None,
+        *,
+        stream_weights: Mapping | None = None,
+        sequence: int | str | None = None,
+        modalities: Modalities | None = None,
+        random_state: Seed = None,
     ):
         self.hmm = hmm
         self.stream_weights = stream_weights

@@ -1,10 +1,13 @@
 """Hybrid fusion: estimators of single modalities and one of all columns, with a learnt gate."""
 
+from typing import Any
+
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from ..engine.opinions import patterns_of, pool
+from ..hints import Modalities
 from ..predictors import FusionClassifier, FusionRegressor, shown
 from .early import EarlyFusionClassifier, EarlyFusionRegressor
 from .late import LateFusion
@@ -17,7 +20,15 @@ class HybridFusion(LateFusion):
 
     combine = "weighted"
 
-    def __init__(self, estimators=None, *, early=None, cv=5, n_jobs=None, modalities=None):
+    def __init__(
+        self,
+        estimators: Any = None,
+        *,
+        early: BaseEstimator | None = None,
+        cv: Any = 5,
+        n_jobs: int | None = None,
+        modalities: Modalities | None = None,
+    ):
         self.estimators = estimators
         self.early = early
         self.cv = cv

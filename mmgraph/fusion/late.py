@@ -1,14 +1,15 @@
 """Late fusion: one estimator a modality, and a rule that makes one prediction of theirs."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import has_fit_parameter
 
 from ..base import MultimodalEstimator
 from ..engine.opinions import CLASS_RULES, learn_gate, pool, precision_weights
+from ..hints import Modalities
 from ..modalities import Views
 from ..predictors import FusionClassifier, FusionRegressor, default_estimator, shown
 from ..targets import Classes, Numbers, check_row_weights
@@ -64,13 +65,13 @@ class LateFusion(ByModality, MultimodalEstimator):
 
     def __init__(
         self,
-        estimators=None,
+        estimators: Any = None,
         *,
-        combine="weighted",
-        final_estimator=None,
-        cv=5,
-        n_jobs=None,
-        modalities=None,
+        combine: str = "weighted",
+        final_estimator: BaseEstimator | None = None,
+        cv: Any = 5,
+        n_jobs: int | None = None,
+        modalities: Modalities | None = None,
     ):
         self.estimators = estimators
         self.combine = combine

@@ -4,6 +4,8 @@ import numbers
 import warnings
 from dataclasses import replace
 from functools import partial
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,6 +30,7 @@ from ..engine.learning import (
 from ..engine.pretraining import pretrain
 from ..engine.tempering import tempered_gibbs
 from ..engine.units import Bernoulli, Noise, as_units, guess_units
+from ..hints import Modalities, Seed
 from ..modalities import Layout
 from ..parameters import require
 from ..training import hold_out
@@ -58,39 +61,39 @@ class BoltzmannEstimator(RepresentationMixin, GenerativeMixin, MultimodalEstimat
     def __init__(
         self,
         *,
-        units="auto",
-        objective="likelihood",
-        learning_rate=0.05,
-        learning_rate_schedule="linear",
-        momentum=0.5,
-        batch_size=20,
-        max_iter=100,
-        negative_phase="pcd",
-        n_chains=100,
-        n_temperatures=10,
-        n_gibbs=1,
-        centered=True,
-        l2=0.0,
-        max_norm=None,
-        pretrain_iter=0,
-        sparsity_target=0.1,
-        sparsity_cost=0.0,
-        mean_field_sweeps=20,
-        sampling_sweeps=20,
-        n_mean_chains=10,
-        n_particles=2000,
-        min_effective_particles=1.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=0.0,
-        warm_start=False,
-        dtype="float32",
-        device="auto",
-        modalities=None,
-        random_state=None,
-        verbose=0,
-        checkpoint=None,
+        units: Any = "auto",
+        objective: str = "likelihood",
+        learning_rate: float = 0.05,
+        learning_rate_schedule: str = "linear",
+        momentum: float = 0.5,
+        batch_size: int = 20,
+        max_iter: int = 100,
+        negative_phase: str = "pcd",
+        n_chains: int = 100,
+        n_temperatures: int = 10,
+        n_gibbs: int = 1,
+        centered: bool = True,
+        l2: float = 0.0,
+        max_norm: float | None = None,
+        pretrain_iter: int = 0,
+        sparsity_target: float = 0.1,
+        sparsity_cost: float = 0.0,
+        mean_field_sweeps: int = 20,
+        sampling_sweeps: int = 20,
+        n_mean_chains: int = 10,
+        n_particles: int = 2000,
+        min_effective_particles: float = 1.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 0.0,
+        warm_start: bool = False,
+        dtype: str = "float32",
+        device: str = "auto",
+        modalities: Modalities | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
+        checkpoint: str | PathLike | None = None,
     ):
         self.units = units
         self.objective = objective
