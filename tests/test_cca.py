@@ -1,15 +1,19 @@
 """CCA against textbook values, peers' formulas, brute force, and itself by other ways."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.linalg
 import scipy.sparse as sp
+from joblib import Parallel, delayed, parallel_config
 from scipy.stats import kstest
 from sklearn import covariance
+from sklearn.base import clone
 from sklearn.cross_decomposition import CCA as IterativeCCA
 from sklearn.cross_decomposition import PLSSVD
 from sklearn.datasets import load_linnerud
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 import mmgraph as mg
@@ -191,6 +195,81 @@ def test_parts_make_the_whole():
     np.testing.assert_allclose(
         parts.cv_results_["mean_test_score"], whole.cv_results_["mean_test_score"]
     )
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, "oas", "cv"])
+def test_workers_make_the_whole(shrinkage):
+    """Two processes fit parts, whose lengths are no multiple of the folds."""
+    cca, some = mg.CCA(2, shrinkage=shrinkage, modalities=LAYOUT), gaps(X, share=0.1)
+    parts = some[:101], some[101:178], some[178:]
+    with parallel_config("loky", n_jobs=2):
+        first, *others = Parallel()(delayed(cca.partial_fit)(part) for part in parts)
+    merged, whole = first.merge(*others), cca.fit(some)
+    assert merged.n_samples_seen_ == len(some)
+    np.testing.assert_allclose(merged.transform(some), whole.transform(some), atol=1e-10)
+    np.testing.assert_allclose(merged.canonical_correlations_, whole.canonical_correlations_)
+    assert merged.shrinkage_ == pytest.approx(whole.shrinkage_)
+    if shrinkage == "cv":
+        one, two = (model.cv_results_["mean_test_score"] for model in (merged, whole))
+        np.testing.assert_allclose(one, two)
+    np.testing.assert_allclose(
+        merged.partial_fit(some[:50]).transform(some),
+        cca.fit(np.vstack([some, some[:50]])).transform(some),
+        atol=1e-10,
+    )
+
+
+def test_dask_makes_the_whole():
+    distributed = pytest.importorskip("distributed", reason="dask is not installed")
+    cca = mg.CCA(2, modalities=LAYOUT)
+    with distributed.Client(n_workers=2, threads_per_worker=1), parallel_config("dask"):
+        parts = Parallel()(delayed(cca.partial_fit)(part) for part in np.array_split(X, 2))
+    merged = parts[0].merge(parts[1])
+    np.testing.assert_allclose(merged.transform(X), cca.fit(X).transform(X), atol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+def test_parts_of_other_scales_are_merged(scale):
+    """Only the second part is out of range, so that the two have units of their own."""
+    cca = mg.CCA(2, modalities=LAYOUT)
+    wanted = cca.fit(np.vstack([X, 0 * X])).canonical_correlations_  # the smaller part is nothing
+    for one, two in ((X, X * scale), (X * scale, X)):
+        first, second = clone(cca).fit(one), clone(cca).fit(two)
+        assert first.units_ != second.units_
+        np.testing.assert_allclose(first.merge(second).canonical_correlations_, wanted)
+
+
+def test_float32_parts_keep_the_looser_tolerance():
+    first, second = (mg.CCA(2, modalities=LAYOUT).fit(X.astype(t)) for t in ("f4", "f8"))
+    assert second.merge(first)._precision == first._precision
+
+
+def test_what_cannot_be_merged():
+    model = mg.CCA(modalities=LAYOUT).fit(X)
+    with pytest.raises(NotFittedError):
+        mg.CCA().merge(model)
+    with pytest.raises(NotFittedError):
+        model.merge(mg.CCA())
+    with pytest.raises(TypeError, match=r"SparseCCA.* cannot be merged with a CCA"):
+        model.merge(mg.SparseCCA().fit(X))
+    for other in (
+        mg.CCA(modalities=LAYOUT).fit(pd.DataFrame(X, columns=list("abcdefghi"))),
+        mg.CCA(modalities={"b": slice(5, 9), "a": slice(0, 5)}).fit(X),
+        mg.CCA().fit(X),
+    ):
+        with pytest.raises(ValueError, match="was fitted to other columns or modalities"):
+            model.merge(other)
+    for other in (
+        mg.CCA(shrinkage=0.5, modalities=LAYOUT).fit(X[:4]),
+        mg.CCA(shrinkage="cv", modalities=LAYOUT).fit(X),
+    ):
+        with pytest.raises(ValueError, match="kept no moments, or those of other folds"):
+            model.merge(other)
+    assert model.n_samples_seen_ == len(X)
+    with pytest.raises(ValueError, match="looks at all rows at once, but merge"):
+        mg.CCA(shrinkage="ledoit-wolf", modalities=LAYOUT).fit(X).merge(model)
+    with pytest.raises(ValueError, match="begin with partial_fit"):
+        mg.CCA(shrinkage=0.5, modalities=LAYOUT).fit(X[:4]).merge(model)
 
 
 def test_a_memory_map(tmp_path):

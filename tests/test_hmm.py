@@ -4,7 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from scipy.stats import norm
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -374,6 +376,25 @@ def test_a_later_batch_may_lack_a_stream(tmp_path):
     again = mg.load(tmp_path / "model").partial_fit(BOTH)
     np.testing.assert_allclose(again.transform(BOTH), model.partial_fit(BOTH).transform(BOTH))
     assert not hasattr(model.fit(BOTH), "statistics_")
+
+
+@pytest.mark.parametrize("states", [None, np.where(np.arange(N) % 2 == 0, STATE, -1)])
+def test_workers_share_the_sequences(states):
+    model = mg.MultiStreamHMM(3, **EMITTED, max_iter=4, tol=0)
+    alone = clone(model).fit(BOTH, states=states)
+    with parallel_config("loky", n_jobs=2):
+        together = clone(model).fit(BOTH, states=states)
+    np.testing.assert_allclose(together.transform(BOTH), alone.transform(BOTH), rtol=1e-9)
+    np.testing.assert_allclose(together.history_["objective"], alone.history_["objective"])
+
+
+def test_dask_shares_the_sequences():
+    distributed = pytest.importorskip("distributed", reason="dask is not installed")
+    model = mg.MultiStreamHMM(3, **EMITTED, max_iter=4, tol=0)
+    alone = clone(model).fit(BOTH)
+    with distributed.Client(n_workers=2, threads_per_worker=1), parallel_config("dask"):
+        together = clone(model).fit(BOTH)
+    np.testing.assert_allclose(together.transform(BOTH), alone.transform(BOTH), rtol=1e-9)
 
 
 def lasting(n=60, seed=0):

@@ -1,5 +1,6 @@
 """Recursions over sequences against the sum over every path, for each transition and block size."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -555,3 +556,22 @@ def test_exponentials(dtype):
     kernels._relative(pairs, scaled, peaks)
     error = 1e-15 if dtype == np.float64 else 3e-7
     np.testing.assert_allclose(scaled[:, 0], np.exp(x.astype(float)), rtol=error)
+
+
+@pytest.mark.parametrize("n_parts", [1, 2, 3, 4, 9])
+def test_statistics_of_parts_add_up(n_parts):
+    """Those of parts of whole sequences, some states known, are those of all."""
+    lengths = [4, 1, 3, 20, 2]
+    known = np.where(np.arange(sum(lengths)) % 5 == 0, 1, -1)
+    model, data = case(Dense(ergodic(3, np.random.default_rng(1))), known=known, lengths=lengths)
+    parts = data.split(n_parts)
+    assert 1 <= len(parts) <= n_parts
+    assert sum(part.n_frames for part in parts) == data.n_frames
+    found = functools.reduce(markov.Counts.merge, (markov.expect(model, part) for part in parts))
+    wanted = markov.expect(model, data)
+    assert found.log_likelihood == pytest.approx(wanted.log_likelihood)
+    np.testing.assert_allclose(found.start, wanted.start)
+    np.testing.assert_allclose(found.transition, wanted.transition)
+    for one, two in zip(found.emissions, wanted.emissions, strict=True):
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-12)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from ..backend.arrays import namespace
 from ..backend.random import key
@@ -25,6 +26,7 @@ from ..engine.shrinkage import ledoit_wolf, oracle_approximating, quartic, score
 from ..engine.spectral import row_space
 from ..hints import Modalities
 from ..parameters import choose, require
+from ..placement import placed
 from .canonical import CanonicalEstimator, in_units, mean_of, units_of
 
 __all__ = ["CCA"]
@@ -105,7 +107,8 @@ class CCA(CanonicalEstimator):
         n_modalities), ``split0_test_score``, ..., ``mean_test_score``, ``std_test_score``.
     moments_ : tuple of Patterns or None
         Moments of the training rows in their units, of each fold by itself, which `partial_fit`
-        adds to. None where a modality had more columns than rows and the fit did not form them.
+        and `merge` add to. None where a modality had more columns than rows and the fit did not
+        form them.
     units_ : dict of str to float
         What the columns of each modality are divided by in a fit, so that their squares are within
         range: a power of two, 1 unless they are beyond 1e60 or below 1e-60 (float32: 1e13, 1e-13).
@@ -219,8 +222,8 @@ class CCA(CanonicalEstimator):
                 rows = views.shown(name)
                 fourth[name] = quartic(rows, mean_of(rows))
         self.moments_ = None if bases else moments
-        self.n_samples_seen_ = views.n_rows
-        return self._solve(moments, bases, _precision(views), fourth)
+        self.n_samples_seen_, self._precision = views.n_rows, _precision(views)
+        return self._solve(moments, bases, fourth)
 
     def partial_fit(self, X, y=None):
         """Add rows to those fitted so far.
@@ -244,33 +247,78 @@ class CCA(CanonicalEstimator):
             As `fit`. Rows that cannot be solved for, since they are too few, are kept all the same.
         """
         self._check_parameters()
-        if "ledoit-wolf" in (self.shrinkage, *self._by_name().values()):
-            raise ValueError(
-                "shrinkage='ledoit-wolf' looks at all rows at once, but partial_fit sees them in "
-                "parts: choose 'oas' or 'cv', or call fit."
-            )
+        self._check_parts("partial_fit")
         first = not hasattr(self, "moments_")
-        if not first and self.moments_ is None:
-            raise ValueError(
-                "the last fit had more columns than rows and did not form the moments that "
-                "partial_fit adds to: begin with partial_fit."
-            )
+        if not first:
+            self._check_moments("partial_fit")
         views = self._check(X, reset=first)
         self._check_names()
         seen = 0 if first else self.n_samples_seen_
         if first:
             self.units_ = units_of(views)
         moments = self._gather(in_units(views, self.units_), seen)
-        if not first:
-            if len(moments) != len(self.moments_):
-                raise ValueError(
-                    f"shrinkage or cv changed, which asks for {len(moments)} fold(s), but the "
-                    f"rows so far are in {len(self.moments_)}: call fit, or set them back."
-                )
-            moments = tuple(a.merge(b) for a, b in zip(self.moments_, moments, strict=True))
-        self.moments_ = moments
+        if first:
+            self.moments_, self._precision = moments, _precision(views)
+        else:
+            self._add(moments, _precision(views))
         self.n_samples_seen_ = seen + views.n_rows
-        return self._solve(moments, {}, _precision(views), {})
+        return self._solve(self.moments_, {}, {})
+
+    def merge(self, *others):
+        """Add the rows that others were fitted to: those of other files, processes or machines.
+
+        The result is that of `fit` on all rows, this one's first. Only moments are looked at, of
+        size O(n_features^2) whatever the number of rows; the parameters are those of this one.
+
+        Parameters
+        ----------
+        *others : CCA
+            Fitted to other rows of the same columns, by `partial_fit` or `fit`. They stay as they
+            are.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If another one is no CCA.
+        ValueError
+            If it has other columns, modalities or folds, or kept no moments.
+
+        Examples
+        --------
+        Two workers fit a part of the rows each:
+
+        >>> import numpy as np
+        >>> import mmgraph as mg
+        >>> from joblib import Parallel, delayed
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(200, 1)) + rng.normal(size=(200, 6))
+        >>> cca = mg.CCA(1, modalities={"a": [0, 1, 2], "b": [3, 4, 5]})
+        >>> work = [delayed(cca.partial_fit)(part) for part in np.array_split(X, 2)]
+        >>> first, second = Parallel(n_jobs=2)(work)
+        >>> merged, whole = first.merge(second), cca.fit(X)
+        >>> np.allclose(merged.canonical_correlations_, whole.canonical_correlations_)
+        True
+        """
+        check_is_fitted(self)
+        self._check_parameters()
+        self._check_parts("merge")
+        self._check_moments("merge")
+        for other in others:
+            self._check_like(other)
+        models = self, *others
+        units = {name: max(model.units_[name] for model in models) for name in self.units_}
+        parts = [model._folds_in(units, self._device) for model in models]
+        self.units_, self.moments_ = units, parts[0]
+        for other, folds in zip(others, parts[1:], strict=True):
+            # Rows are dealt to the folds in turn, so those of the other go on where these end.
+            shift = -self.n_samples_seen_ % len(folds)
+            self._add((*folds[shift:], *folds[:shift]), other._precision)
+            self.n_samples_seen_ += other.n_samples_seen_
+        return self._solve(self.moments_, {}, {})
 
     def permutation_test(self, X, n_permutations=1000, *, statistic="wilks", random_state=None):
         """Test whether components are more than chance, on the rows that the model was fitted to.
@@ -412,16 +460,64 @@ class CCA(CanonicalEstimator):
         )
         return tuple(gather(part.blocks, part.patterns()) for part in parts)
 
-    def _solve(self, folds, bases, precision, fourth):
+    def _check_parts(self, verb):
+        """Refuse to learn from parts of the rows what needs all at once."""
+        if "ledoit-wolf" in (self.shrinkage, *self._by_name().values()):
+            raise ValueError(
+                f"shrinkage='ledoit-wolf' looks at all rows at once, but {verb} sees them in "
+                "parts: choose 'oas' or 'cv', or call fit."
+            )
+
+    def _check_moments(self, verb):
+        """Refuse to add to moments that are not there, or of other folds."""
+        if self.moments_ is None:
+            raise ValueError(
+                "the last fit had more columns than rows and did not form the moments that "
+                f"{verb} adds to: begin with partial_fit."
+            )
+        n_folds = self.cv if self.shrinkage == "cv" else 1
+        if len(self.moments_) != n_folds:
+            raise ValueError(
+                f"shrinkage or cv changed, which asks for {n_folds} fold(s), but the "
+                f"rows so far are in {len(self.moments_)}: call fit, or set them back."
+            )
+
+    def _check_like(self, other):
+        """Refuse to merge with what has not seen the same columns in the same way."""
+        if not isinstance(other, CCA):
+            raise TypeError(f"{other!r} cannot be merged with a CCA: give CCAs of other rows.")
+        check_is_fitted(other)
+        if _columns_of(self) != _columns_of(other):
+            raise ValueError(
+                f"{other!r} was fitted to other columns or modalities than this one: both must "
+                "have seen rows of the same columns."
+            )
+        if other.moments_ is None or len(other.moments_) != len(self.moments_):
+            raise ValueError(
+                f"{other!r} kept no moments, or those of other folds: fit it by partial_fit, with "
+                "the shrinkage and cv of this one."
+            )
+
+    def _folds_in(self, units, device):
+        """The moments of each fold in other units, on a device."""
+        factors = {name: own / units[name] for name, own in self.units_.items()}
+        return tuple(fold.times(factors) for fold in placed(self.moments_, device))
+
+    def _add(self, folds, precision):
+        """Add moments of more rows, by fold."""
+        self.moments_ = tuple(a.merge(b) for a, b in zip(self.moments_, folds, strict=True))
+        self._precision = tuple(map(max, self._precision, precision))
+
+    def _solve(self, folds, bases, fourth):
         whole = folds[0]
         for fold in folds[1:]:
             whole = whole.merge(fold)
         moments, names = whole.pairwise(), list(whole.columns)
         places = list(whole.columns.values())
-        covariance = standardise(moments, names, places, precision[1])
+        covariance = standardise(moments, names, places, self._precision[1])
         problem = {
             "widths": [len(self.layout_.columns[name]) for name in names],
-            "tol": precision[0],
+            "tol": self._precision[0],
         }
         self.shrinkage_ = dict(zip(names, [0.0] * len(names), strict=True))
         if self.shrinkage == "cv":
@@ -491,6 +587,12 @@ class CCA(CanonicalEstimator):
             between.append(to)
         self._keep(means, own, variances, between, variates, self.units_)
         self.explained_covariance_ = dict(zip(columns, shares, strict=True))
+
+
+def _columns_of(model):
+    """The columns that an estimator was fitted to: all names, and those of each modality."""
+    modalities = [(name, list(at)) for name, at in model.layout_.columns.items()]
+    return model.n_features_in_, list(getattr(model, "feature_names_in_", [])), modalities
 
 
 def _precision(views):

@@ -9,10 +9,12 @@ block at a time: the memory that is needed is that of a block.
 """
 
 from collections.abc import Iterator
+from functools import reduce
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
 
 from ..backend import kernels
 from ..backend.kernels.threads import in_parallel
@@ -154,6 +156,19 @@ class Data(NamedTuple):
         cases, codes = np.unique(known, axis=0, return_inverse=True)
         possible = ((cases[:, None] == parts) | (cases[:, None] < 0)).all(axis=2)
         return self._replace(known=codes.ravel(), possible=possible)
+
+    def split(self, n_parts):
+        """Whole sequences in at most so many parts, of about as many frames each."""
+        ends = np.linspace(0, self.n_frames, n_parts + 1)
+        cuts = np.unique(np.searchsorted(self.offsets, ends))
+        parts = []
+        for first, last in pairwise(cuts):
+            offsets = self.offsets[first : last + 1]
+            rows = slice(offsets[0], offsets[-1])
+            features = tuple(own[rows] for own in self.features)
+            known = None if self.known is None else self.known[rows]
+            parts.append(Data(features, offsets - offsets[0], known, self.possible))
+        return parts
 
     @property
     def n_frames(self):
@@ -383,7 +398,10 @@ def expect(model, data, algorithm="em"):
 
 def expect_possible(model, data, algorithm="em"):
     """As :func:`expect`; raises ValueError if sequences are impossible under the model."""
-    counts = expect(model, data, algorithm)
+    return _checked(expect(model, data, algorithm))
+
+
+def _checked(counts):
     if not np.isfinite(counts.log_likelihood):
         raise ValueError(
             "a sequence is impossible under the model: check the known states against the "
@@ -425,6 +443,9 @@ def log_prior(model, priors):
 def train(model, data, priors, *, max_iter, tol, algorithm="em") -> Iterator[Epoch]:
     """Learn by expectation and maximisation, or along the most probable paths.
 
+    The sequences are shared out among the workers of joblib's active backend, one unless
+    :func:`joblib.parallel_config` says otherwise; their statistics are added up.
+
     Parameters
     ----------
     model : Model
@@ -448,15 +469,18 @@ def train(model, data, priors, *, max_iter, tol, algorithm="em") -> Iterator[Epo
         If sequences are impossible under the model.
     """
     before = -np.inf
-    for _ in range(max_iter):
-        counts = expect_possible(model, data, algorithm)
-        likelihood = counts.log_likelihood / data.n_frames
-        objective = likelihood + log_prior(model, priors) / data.n_frames
-        model = maximise(model, counts, priors)
-        yield Epoch(model, {"log_likelihood": likelihood, "objective": objective})
-        if objective - before < tol:
-            return
-        before = objective
+    parts = data.split(effective_n_jobs(None))
+    with Parallel() as workers:  # to which the frames go once
+        for _ in range(max_iter):
+            work = (delayed(expect)(model, part, algorithm) for part in parts)
+            counts = _checked(reduce(Counts.merge, workers(work)))
+            likelihood = counts.log_likelihood / data.n_frames
+            objective = likelihood + log_prior(model, priors) / data.n_frames
+            model = maximise(model, counts, priors)
+            yield Epoch(model, {"log_likelihood": likelihood, "objective": objective})
+            if objective - before < tol:
+                return
+            before = objective
 
 
 # Blocks ------------------------------------------------------------------------------------------

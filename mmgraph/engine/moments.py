@@ -146,6 +146,22 @@ class Patterns(NamedTuple):
             groups[shown] = merge(groups[shown], group) if shown in groups else group
         return Patterns(self.columns, groups)
 
+    def times(self, factors):
+        """Those of the rows with the columns of each modality times a factor, by name."""
+        groups = {}
+        for shown, group in self.groups.items():
+            size = np.concatenate(
+                [
+                    np.full(s.stop - s.start, factors[k])
+                    for k, s in self.columns.items()
+                    if k in shown
+                ]
+            )
+            size = self.xp.asarray(size)
+            scatter = group.scatter * size * size[:, None]
+            groups[shown] = Moments(group.n, group.mean * size, scatter)
+        return Patterns(self.columns, groups)
+
     def subtract(self, other):
         """Those of the rows that are not among the other's, which must be among these."""
         groups = dict(self.groups)

@@ -151,6 +151,10 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     Since frames depend on their neighbours, the answer about a row is another one when other rows
     of its sequence are left out.
 
+    Learning shares the sequences out among the workers of joblib's active backend: one, unless
+    :func:`joblib.parallel_config` says otherwise. Their statistics are added up, so the result is
+    the same to rounding. A sequence is never cut.
+
     A frame's likelihoods are scaled by the largest of the states that can be reached, and states
     are dropped from a frame whose probability given the frames before is below 1e-200 (1e-24 in
     float32).
