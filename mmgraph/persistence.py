@@ -9,8 +9,8 @@ member can be larger than the file.
 The zip's comment says the versions of mmgraph and of the format and, in the last 64 bytes of the
 file, the SHA-256 of all bytes before them: one digest covers arrays, tree and headers alike. It
 guards against damage, not against forgery, so a file is never trusted further than that: its
-classes are looked up among mmgraph's own, arrays are read without pickle, and declared shapes are
-compared with the bytes that are there before memory is asked for.
+classes are looked up among mmgraph's own and some of scikit-learn's, arrays are read without
+pickle, and declared shapes are compared with the bytes that are there before memory is asked for.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
+import sklearn
 from numpy.lib import format as npy
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
+from . import foreign
 from ._version import __version__
 from .backend.arrays import to_numpy
 
@@ -74,8 +76,14 @@ def save(estimator: Any, path: str | os.PathLike, *, overwrite: bool = True) -> 
         str, bytes, paths, slices, tuples, lists, dicts and sets of such values, NumPy scalars,
         dtypes, arrays and ``RandomState``, SciPy CSR and CSC matrices, named tuples and frozen
         dataclasses of mmgraph, and other estimators of mmgraph, also in scikit-learn's
-        ``FrozenEstimator``. CuPy arrays are saved as NumPy
-        arrays.
+        ``FrozenEstimator``. CuPy arrays are saved as NumPy arrays.
+
+        Within them there may be estimators of scikit-learn whose fitted state is arrays and plain
+        values: LogisticRegression, LogisticRegressionCV, LinearRegression, Ridge, RidgeCV,
+        RidgeClassifier, Lasso, ElasticNet; SVC, NuSVC, LinearSVC, SVR, NuSVR, LinearSVR (kernels
+        by name); KernelRidge; GaussianNB, BernoulliNB, MultinomialNB; LinearDiscriminantAnalysis,
+        QuadraticDiscriminantAnalysis; StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler,
+        Normalizer, LabelBinarizer; PCA, TruncatedSVD; and a Pipeline of them without ``memory``.
     path : str or path-like
         Name of the file; no extension is added.
     overwrite : bool, default=True
@@ -126,7 +134,8 @@ def load(path: str | os.PathLike) -> Any:
     ------
     ModelFileError
         If the file is not a model file, is truncated or damaged, was written in a newer format, or
-        holds a class that this mmgraph does not know. It is a ``ValueError``.
+        holds a class that this mmgraph does not know, or an estimator of another minor version of
+        scikit-learn. It is a ``ValueError``.
 
     See Also
     --------
@@ -134,7 +143,8 @@ def load(path: str | os.PathLike) -> Any:
 
     Notes
     -----
-    Loading executes nothing from the file. It only constructs classes that mmgraph defines.
+    Loading executes nothing from the file. It only constructs classes that mmgraph defines, and
+    those of scikit-learn that :func:`save` lists.
 
     The arrays can be read without mmgraph too: the file is what :func:`numpy.savez` writes.
 
@@ -335,6 +345,8 @@ class _Encoder:
             return {"record": self._record(value, where, depth)}
         if kind is FrozenEstimator:
             return {"frozen": self(value.estimator, where, depth)}
+        if foreign.kind_of(kind.__name__) is kind:
+            return {"sklearn": self._foreign(value, where, depth)}
         if isinstance(value, BaseEstimator):
             return {"estimator": self.estimator(value, where, depth)}
         raise _unfit(where, f"{_name(kind)} is none of the types that mmgraph.save lists")
@@ -399,13 +411,30 @@ class _Encoder:
     def estimator(self, estimator, where="", depth=0):
         kind = type(estimator)
         if _public_estimator(kind.__name__) is not kind:
-            raise _unfit(where, f"{_name(kind)} is not a public estimator of mmgraph")
+            reason = f"{_name(kind)} is not a public estimator of mmgraph"
+            if kind.__module__.startswith("sklearn."):
+                reason += (
+                    ", nor one of those of scikit-learn that save takes. pickle, joblib and skops "
+                    "save any; what they load you must trust, since pickles execute code"
+                )
+            raise _unfit(where, reason)
+        return [kind.__name__, *self._parts(estimator, where, depth)]
+
+    def _parts(self, estimator, where, depth):
+        """Parameters and the rest of an estimator."""
         params = estimator.get_params(deep=False)
         state = {key: value for key, value in vars(estimator).items() if key not in params}
         if "_device" in state:  # arrays are read back on the CPU
             state["_device"] = "cpu"
-        trees = [self._attributes(values, where, depth) for values in (params, state)]
-        return [kind.__name__, *trees]
+        return [self._attributes(values, where, depth) for values in (params, state)]
+
+    def _foreign(self, estimator, where, depth):
+        try:
+            foreign.check_safe(estimator)
+        except ValueError as error:
+            raise _unfit(where, error) from None
+        kind = type(estimator).__name__
+        return [sklearn.__version__, kind, *self._parts(estimator, where, depth)]
 
     def _attributes(self, values, where, depth):
         return {
@@ -493,8 +522,25 @@ class _Decoder:
     def _estimator(self, content):
         name, params, state = content
         kind = _public_estimator(name) or self._unknown(name)
+        return self._assembled(kind, params, state)
+
+    def _assembled(self, kind, params, state):
         estimator = kind(**self._attributes(params))
         vars(estimator).update(self._attributes(state))
+        return estimator
+
+    def _foreign(self, content):
+        version, name, params, state = content
+        kind = foreign.kind_of(name) or self._unknown(name)
+        try:
+            foreign.check_version(version)
+        except ValueError as error:
+            raise ModelFileError(str(error)) from None
+        estimator = self._assembled(kind, params, state)
+        try:
+            foreign.check_safe(estimator)
+        except ValueError as error:
+            raise ModelFileError(f"holds {error}") from None
         return estimator
 
     def _unknown(self, name):
@@ -523,6 +569,7 @@ class _Decoder:
         "RandomState": _random_state,
         "record": _record,
         "estimator": _estimator,
+        "sklearn": _foreign,
         "frozen": lambda self, content: FrozenEstimator(self(content)),
     }
 
