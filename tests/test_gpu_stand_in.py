@@ -70,6 +70,9 @@ def test_what_only_some_estimators_answer(cupy):
         pcca = small(mg.ProbabilisticCCA).fit(rows)
         given = pcca.conditional(rows, "a")
         part = mg.CCA(modalities=LAYOUT).partial_fit(rows[:30]).partial_fit(rows[30:])
+        merged = (
+            mg.CCA(modalities=LAYOUT).fit(rows[:30]).merge(mg.CCA(modalities=LAYOUT).fit(X[30:]))
+        )
         retriever = mg.Retriever(mg.CCA(modalities=LAYOUT)).fit(rows)
         shown = rows[10:20]
         near = retriever.retrieve(shown, "a", "b", 3)
@@ -77,6 +80,7 @@ def test_what_only_some_estimators_answer(cupy):
         pairs.append(
             [
                 *(cca.score(rows), test.p_values, test.statistics, part.weights_["b"]),
+                merged.weights_["b"],
                 *(*given, *given.interval(0.8), pcca.means_["a"], pcca.loadings_["b"]),
                 *(pcca.noise_covariances_["a"], near.indices, near.similarities, moved),
                 *(retriever.score(rows), retriever.nearest(moved, "b", 2).indices),

@@ -1,5 +1,7 @@
 """Learning against exact gradients of the exact likelihood."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -284,3 +286,147 @@ def test_a_hybrid_takes_turns():
     assert [bool(hybrid.predicts(step)) for step in range(4)] == [False, True, False, True]
     assert not any(Settings().predicts(step) for step in range(4))
     assert Settings(objective="multi_prediction").predicts(0)
+
+
+# Workers that learn together ------------------------------------------------------------------
+
+
+def together(*calls):
+    """What functions return that are called in threads, each with a mean over all of them."""
+    barrier, given = threading.Barrier(len(calls), timeout=30), [None] * len(calls)
+
+    def run(rank):
+        def reduce(x):
+            given[rank] = x
+            barrier.wait()
+            mean = sum(given) / len(given)
+            barrier.wait()
+            return mean
+
+        try:
+            return calls[rank](reduce)
+        except BaseException:
+            barrier.abort()
+            raise
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, range(len(calls))))
+
+
+def assert_same_machines(one, two, **tolerance):
+    for parts in ("weights", "biases", "means", "scales"):
+        for a, b in zip(getattr(one, parts), getattr(two, parts), strict=True):
+            if a is not None:
+                np.testing.assert_allclose(a, b, **tolerance)
+
+
+@pytest.mark.parametrize("shown", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("common", [False, True])
+def test_a_step_of_two_workers_is_one_of_all_rows(shown, common):
+    """With gaps in a layer that has a scale, of which one worker may see nothing."""
+    units = [Gaussian(common=True) if common else Gaussian(), B, B]
+    model = machine(units, [3, 2, 4], [(0, 2), (1, 2)], 2, seed=3)
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(20, 3)), rng.integers(0, 2, (20, 2)).astype(float)]
+    state = positive_of(model, rows)
+    chains = [rng.random((60, t.shape[1])) for t in state.values]
+    absent = (np.arange(20) < 10) | (rng.random(20) >= shown)
+    free = [absent, *state.free[1:]]
+    settings = replace(PLAIN, centered=True, offset_rate=0.1, momentum=0.5, sparsity_cost=0.1)
+
+    def step(rows, chains, reduce=learning._same):
+        values = [t[rows] for t in state.values]
+        mask = absent[rows]
+        own = True if mask.all() else mask
+        part = state._replace(values=values, free=[own, *free[1:]])
+        velocity = [None] * 20
+        moved = _step(model, part, chains, velocity, 0.1, settings, None, reduce)
+        return _step(moved, part, chains, velocity, 0.1, settings, None, reduce)
+
+    whole = step(slice(None), chains)
+    one, two = together(
+        lambda reduce: step(slice(0, 10), [t[:30] for t in chains], reduce),
+        lambda reduce: step(slice(10, 20), [t[30:] for t in chains], reduce),
+    )
+    assert_same_machines(one, two, rtol=0)
+    assert_same_machines(one, whole, rtol=1e-11, atol=1e-13)
+
+
+def test_two_workers_learn_what_one_does_of_their_rows_and_chains(monkeypatch):
+    """One worker is given what both had, step by step."""
+    model, data = learnable(60, gaps=True)
+    settings = Settings(batch_size=10, max_epochs=4, n_chains=8)
+    had, step = {}, learning._step
+
+    def watched(model, positive, negative, velocity, rate, settings, caps, reduce):
+        had.setdefault(reduce, []).append((positive, negative, rate, caps))
+        return step(model, positive, negative, velocity, rate, settings, caps, reduce)
+
+    monkeypatch.setattr(learning, "_step", watched)
+
+    def half(rank):
+        def call(reduce):
+            def own(x):
+                return reduce(x)
+
+            rows = np.arange(30) + 30 * rank
+            return list(learn(model, data, settings, key(rank), rows=rows, reduce=own))[-1].model
+
+        return call
+
+    one, two = together(half(0), half(1))
+    velocity, whole, steps = [None] * 20, model, list(zip(*had.values(), strict=True))
+    for (first, chains, rate, caps), (second, others, _, same) in steps:
+        assert caps == same
+        values = [np.concatenate(pair) for pair in zip(first.values, second.values, strict=True)]
+        masks = zip(first.free, second.free, strict=True)
+        free = [np.concatenate([np.broadcast_to(m, 10) for m in pair]) for pair in masks]
+        both = first._replace(values=values, free=free)
+        negative = [np.concatenate(pair) for pair in zip(chains, others, strict=True)]
+        whole = step(whole, both, negative, velocity, rate, settings, caps)
+    assert len(steps) == 12
+    assert_same_machines(one, two, rtol=0)
+    assert_same_machines(one, whole, rtol=1e-10, atol=1e-12)
+    assert abs(one.weights[0] - model.weights[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("objective", ["likelihood", "hybrid"])
+def test_workers_with_chains_of_their_own_agree(objective):
+    model, data = learnable(60, gaps=True)
+    settings = Settings(batch_size=10, max_epochs=3, n_chains=8, objective=objective)
+
+    def half(rank):
+        def call(reduce):
+            rows = np.arange(30) + 30 * rank
+            return list(learn(model, data, settings, key(rank), rows=rows, reduce=reduce))[-1]
+
+        return call
+
+    one, two = together(half(0), half(1))
+    assert_same_machines(one.model, two.model, rtol=0)
+    assert any((a != b).any() for a, b in zip(one.chains, two.chains, strict=True))
+
+
+def test_workers_of_other_lengths_are_refused():
+    model, data = learnable(60)
+    settings = Settings(batch_size=10, max_epochs=1, n_chains=8)
+
+    def part(n):
+        def call(reduce):
+            with pytest.raises(ValueError, match="as many rows each; this one has"):
+                next(learn(model, data, settings, key(1), rows=np.arange(n), reduce=reduce))
+
+        return call
+
+    together(part(10), part(20), part(30))
+
+
+def learnable(n, gaps=False):
+    """A machine of two modalities and rows for it, in float64."""
+    rng = np.random.default_rng(0)
+    bits = (rng.random((n, 1)) < 0.5) ^ (rng.random((n, 4)) < 0.2)
+    real = bits[:, :2] + 0.3 * rng.normal(size=(n, 2))
+    present = [np.ones(n, bool), (np.arange(n) % 3 > 0) if gaps else np.ones(n, bool)]
+    data = Data([bits.astype(float), real], present)
+    parts = ["bits", "real", "hidden"], [B, Gaussian(), B], 2, [4, 2, 6], [(0, 2), (1, 2)]
+    return construct(*parts, data, key(0), dtype=np.float64), data

@@ -24,7 +24,6 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.naive_bayes import BernoulliNB, MultinomialNB
@@ -204,7 +203,6 @@ OTHERS = [
     SVC(probability=True, kernel="poly"),
     make_pipeline(PCA(2), SVC(gamma=2.0)),
     LogisticRegression(C=0.3, solver="newton-cg"),
-    LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
     KernelRidge(kernel="rbf"),
 ]
 

@@ -249,8 +249,13 @@ def construct(names, units, n_visible, sizes, edges, data, key, *, dtype=np.floa
     )
 
 
-def learn(model, data, settings, key, *, resume=None, rows=None):
+def learn(model, data, settings, key, *, resume=None, rows=None, reduce=None):
     """Fit a machine to rows that may lack some modalities.
+
+    Workers that learn together, each of its own rows, are as many calls of this function that
+    start at one model, have equal settings and keys of their own (so that their chains differ), and
+    share a `reduce`. Each step is then that of all their batches and chains together, and all come
+    to the same model.
 
     Parameters
     ----------
@@ -265,6 +270,9 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
         Go on from there instead.
     rows : ndarray of int, optional
         The rows to learn from; None: all.
+    reduce : callable, optional
+        Mean over the workers of an array that each gives, as an all-reduce makes it; each must get
+        the same bits.
 
     Yields
     ------
@@ -275,6 +283,8 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
     ------
     FloatingPointError
         When the parameters stop being finite. What was yielded before is good.
+    ValueError
+        If workers have not as many rows each.
 
     References
     ----------
@@ -296,12 +306,17 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
     work = model.n_multiplications * max(settings.batch_size, settings.n_chains)
     keys = {use: derive(key, use) for use in (DATA, CHAINS, HOLES, TARGETS)}
     persistent = settings.persistent and settings.objective != "multi_prediction"
+    reduce = _same if reduce is None else reduce
+    [usual] = _agreed([len(rows)], reduce, xp)
+    [apart] = _agreed([abs(len(rows) - usual)], reduce, xp)
+    if apart > 1e-6:
+        raise ValueError(f"workers must have as many rows each; this one has {len(rows)}.")
     caps = None
     for epoch in range(resume.number, settings.max_epochs):
         order = np.random.default_rng([*derive(key, ORDER), epoch]).permutation(rows)
         rate = settings.rate(epoch)
         if caps is None or any(scale is not None for scale in model.scales):
-            caps = _rate_caps(model, data, rows)
+            caps = _agreed(_rate_caps(model, data, rows), reduce, xp)
         health = Health(model, settings.n_chains, -(-len(order) // settings.batch_size))
         with np.errstate(over="ignore", invalid="ignore"), for_products(work):
             for start in range(0, len(order), settings.batch_size):
@@ -331,7 +346,7 @@ def learn(model, data, settings, key, *, resume=None, rows=None):
                     negative = _statistics(model, chains, means)
                     if settings.n_temperatures > 1:
                         negative = [t[: settings.n_chains] for t in negative]
-                model = _step(model, positive, negative, velocity, rate, settings, caps)
+                model = _step(model, positive, negative, velocity, rate, settings, caps, reduce)
                 if settings.max_norm < np.inf:
                     model = _shortened(model, settings.max_norm)
                 step += 1
@@ -498,8 +513,18 @@ def _rate_caps(model, data, rows):
     return caps
 
 
-def _step(model, positive, negative, velocity, rate, settings, caps=None):
-    """One step along the centred gradient; returns the new machine.
+def _same(x):
+    """The mean over one worker."""
+    return x
+
+
+def _agreed(numbers, reduce, xp):
+    """Numbers of the host, the same for all workers: their means."""
+    return numbers if reduce is _same else reduce(xp.asarray(numbers, np.float64)).tolist()
+
+
+def _step(model, positive, negative, velocity, rate, settings, caps=None, reduce=_same):
+    """One step along the centred gradient, of all workers; returns the new machine.
 
     With offsets c the machine's energy has (t_l - c_l)' W (t_k - c_k) for an edge, and its biases
     fold to b_l - sum_k W c_k. So a step dW and a step db of the centred bias change the folded bias
@@ -512,8 +537,8 @@ def _step(model, positive, negative, velocity, rate, settings, caps=None):
     rho = model.dtype.type(settings.offset_rate)
     moment = model.dtype.type(settings.momentum)
 
-    averages = [_average(t) for t in data]
-    differences = [a - _average(t) for a, t in zip(averages, negative, strict=True)]
+    averages = [reduce(_average(t)) for t in data]
+    differences = [a - reduce(_average(t)) for a, t in zip(averages, negative, strict=True)]
     offsets = [c + rho * (a - c) for c, a in zip(model.means, averages, strict=True)]
     center = offsets if settings.centered else [xp.zeros_like(c) for c in offsets]
 
@@ -547,8 +572,8 @@ def _step(model, positive, negative, velocity, rate, settings, caps=None):
         moved = ascent.ascend(
             model.weights[e],
             change,
-            data[lower].T @ data[upper],
-            negative[lower].T @ negative[upper],
+            reduce(data[lower].T @ data[upper]),
+            reduce(negative[lower].T @ negative[upper]),
             (center[lower], size * differences[lower]),
             (center[upper], size * differences[upper]),
             (size / n_data, size / n_model),
@@ -561,7 +586,7 @@ def _step(model, positive, negative, velocity, rate, settings, caps=None):
         biases[upper] = biases[upper] - up * (center[lower] @ change)
     scales = list(model.scales)
     for layer in model.visible:
-        if scales[layer] is None or masks[layer] is True:
+        if scales[layer] is None:
             continue
         # d log p / d log scale = E_data[t (t - eta)] - 1, exactly: the partition function's share
         # is the change of volume.
@@ -569,8 +594,12 @@ def _step(model, positive, negative, velocity, rate, settings, caps=None):
         eta = model.activation(data, layer) + model.biases[layer]
         product = t * (t - eta)
         if masks[layer] is not False:
-            product = product[~masks[layer]]
-        gradient = product.mean(axis=0) - 1
+            product = product[:0] if masks[layer] is True else product[~masks[layer]]
+        [n_shown] = _agreed([len(product)], reduce, xp)
+        total = reduce(product.sum(axis=0))
+        if not n_shown:
+            continue
+        gradient = total / total.dtype.type(n_shown) - 1
         if getattr(model.units[layer], "common", False):
             gradient = xp.full_like(gradient, gradient.mean())
         gradient = xp.clip(gradient, -1, 1)
