@@ -16,7 +16,7 @@ LAYERS = [
     {"_version", "hints"},
     {"backend"},
     {"engine"},
-    {"modalities", "parameters"},
+    {"modalities", "parameters", "foreign"},
     {"base"},
     {"plotting", "persistence", "placement", "datasets", "metrics"},
     {"checkpoint", "training", "targets"},

@@ -197,6 +197,11 @@ class EarlyFusionClassifier(FusionClassifier, EarlyFusion):
 
     Notes
     -----
+    Nothing says whether columns that are filled in do good. Where most modalities are absent, the
+    answer can be worse than that of the best single one that is there; with this estimator as
+    ``early`` of :class:`HybridFusionClassifier`, held-out rows decide how far to trust it, for each
+    set of modalities that rows show.
+
     Sparse rows are made dense. A classifier without ``predict_proba`` has the softmax of its
     decision function for probabilities, which is not calibrated.
 
@@ -264,6 +269,8 @@ class EarlyFusionRegressor(FusionRegressor, EarlyFusion):
     See Also
     --------
     LateFusionRegressor : One regressor a modality.
+    HybridFusionRegressor : Both: held-out rows decide how far to trust columns that are filled in,
+        which where most modalities are absent can be worse than nothing.
 
     Examples
     --------
