@@ -1,6 +1,4 @@
-"""Small binary data sets, and tables of exact log-likelihoods on them."""
-
-import numpy as np
+"""Small binary data sets."""
 
 import mmgraph as mg
 
@@ -17,25 +15,3 @@ def data_sets(n_images):
         return sets
     images = (train.data[:n_images] >= 128).astype(float), (test.data >= 128).astype(float)
     return {**sets, "MNIST": images}
-
-
-def table(corner, columns, rows, values, write):
-    """A reStructuredText list-table.
-
-    Parameters
-    ----------
-    corner : str
-        Head of the first column.
-    columns, rows : dict of str to object
-        What is looked up, by its label.
-    values : callable (row, column) -> list of float
-    write : callable (values) -> str
-    """
-    lines = [".. list-table::", "   :header-rows: 1", "", f"   * - {corner}"]
-    lines += [f"     - {label}" for label in columns]
-    for label, row in rows.items():
-        lines.append(f"   * - {label}")
-        for column in columns.values():
-            found = values(row, column)
-            lines.append(f"     - {write(np.array(found))}" if found else "     -")
-    return "\n".join(lines) + "\n"

@@ -86,14 +86,3 @@ def packed(frames, digits):
         audio=np.concatenate(frames), sequence=np.repeat(np.arange(len(frames)), lengths)
     )
     return X, modalities, np.repeat(digits, lengths)
-
-
-def table(results):
-    """Rows as a reStructuredText list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in [{name: name for name in results[0]}, *results]:
-        for mark, name in zip(["*"] + [" "] * len(results[0]), results[0], strict=False):
-            cell = row.get(name, "")
-            cell = cell if isinstance(cell, str) else f"{cell:.3g}"
-            lines.append(f"   {mark} - {cell}".rstrip())
-    return "\n".join(lines) + "\n"

@@ -2,19 +2,18 @@
 
 import argparse
 import json
-import platform
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
-import scipy
-import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 import mmgraph as mg
 from mmgraph.backend.random import key
 from mmgraph.engine.likelihood import log_density, log_partition
+
+from ._report import save, table
 
 TEST = 10_000  # seed of the binarisation of what is scored; no training pass has it
 SAVE_EVERY = 5  # passes
@@ -99,7 +98,14 @@ def record(name, kind, settings, epochs, description, argv=None):
                 print(f"seed {seed}, pass {model.n_iter_}, {model.cpu_seconds_:.0f} s", flush=True)
         results.append(measure(model, train, test, **effort))
         print(json.dumps(results[-1]), flush=True)
-    write(options.out, name, results, {**settings, "passes": options.epochs, "annealing": effort})
+    settings = {**settings, "passes": options.epochs, "annealing": effort}
+    found = {"settings": settings, "runs": results}
+    save(options.out, name, report(found), found)
+
+
+def report(results):
+    """One row a seed."""
+    return table(results["runs"])
 
 
 def course(estimator, data, epochs, path=None):
@@ -147,46 +153,3 @@ def measure(estimator, train, test, **effort):
         "ESS": found.effective_sample_size,
         "log Z CPU-s": round(time.process_time() - start),
     }
-
-
-def write(folder, name, results, settings):
-    """The table of some results, and the numbers as JSON."""
-    text = f"{table(results)}\n{versions()}\n"
-    print(text)
-    if folder:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.rst").write_text(text, encoding="utf-8")
-        record = {"settings": settings, "machine": versions(), "runs": results}
-        (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
-
-
-def table(rows, heads=None):
-    """Dicts as a reStructuredText list-table; `heads` names the columns, by default all."""
-    heads = heads or list(rows[0])
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in [dict(zip(heads, heads, strict=True)), *rows]:
-        for i, head in enumerate(heads):
-            mark = "- " if i else "* - "
-            lines.append(f"   {'  ' if i else ''}{mark}{_cell(row.get(head, ''))}".rstrip())
-    return "\n".join(lines) + "\n"
-
-
-def _cell(value):
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def versions(*more):
-    """Processor and versions, as a sentence for under a table."""
-    parts = [f"Python {platform.python_version()}", f"NumPy {np.__version__}"]
-    parts += [f"SciPy {scipy.__version__}", f"scikit-learn {sklearn.__version__}", *more]
-    return f"{processor()}, one thread; mmgraph {mg.__version__}, {', '.join(parts)}."
-
-
-def processor():
-    """Name of the processor, where the system tells."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.partition(":")[2].strip() for line in file if "model name" in line]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

@@ -1,17 +1,21 @@
-"""Tables, and what they were measured on."""
+"""Tables, the numbers that they are from, and what these were measured on."""
 
 import json
 import os
 import platform
+import shlex
 import sys
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
+import numpy as np
 from threadpoolctl import threadpool_info
 
 PACKAGES = (
     "mmgraph numpy scipy scikit-learn numba numba-cuda cca-zoo hmmlearn MKLpy himalaya rbms"
-    " multivae dtaidistance tslearn pomegranate dynamax mofapy2 torch cupy-cuda12x cupy-cuda13x"
+    " multivae dtaidistance tslearn pomegranate dynamax mofapy2 mvlearn pyrcca statsmodels torch"
+    " cupy-cuda12x cupy-cuda13x"
 )
 
 
@@ -21,6 +25,27 @@ def list_table(rows):
     for row in rows:
         lines += [f"   {' ' if i else '*'} - {cell}".rstrip() for i, cell in enumerate(row)]
     return "\n".join(lines) + "\n"
+
+
+def table(records, heads=None, number=".2f"):
+    """Dicts as a list-table, floats in one format; `heads` are the columns, by default all."""
+    heads = heads or list(dict.fromkeys(head for record in records for head in record))
+    cells = ([cell(record.get(head), number) for head in heads] for record in records)
+    return list_table([heads, *cells])
+
+
+def cell(value, number=".2f"):
+    """A value as text: floats in a format, nothing where there is none."""
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:{number}}"
+    return "" if value is None else str(value)
+
+
+def spread(values, number=".3f"):
+    """Mean ± standard deviation; of one value the value, of none nothing."""
+    if len(values) < 2:
+        return "".join(f"{value:{number}}" for value in values)
+    return f"{np.mean(values):{number}} ± {np.std(values):{number}}"
 
 
 def environment():
@@ -51,13 +76,62 @@ def processor():
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def measured(record):
+    """A sentence on where and when the numbers of a record are from, if that was recorded."""
+    about = record.get("environment") if isinstance(record, dict) else None
+    if about is None:
+        return record.get("machine", "") if isinstance(record, dict) else ""
+    names = [name for name in ("mmgraph", "numpy", "scipy", "numba") if name in about["versions"]]
+    versions = ", ".join(f"{name} {about['versions'][name]}" for name in names)
+    return (
+        f"Last run on {about['date']}, ``{record['command']}``: {about['processor']},"
+        f" {about['cores']} cores, BLAS with {about['threads of BLAS']} of them;"
+        f" Python {about['python']}, {versions}."
+    )
+
+
+def keep(folder, name, results):
+    """Write numbers, with the command, the machine and the versions, to a folder, if there is one.
+
+    Returns
+    -------
+    record : dict
+        What was written.
+    """
+    command = f"python -m benchmarks.{Path(sys.argv[0]).stem}"
+    command = " ".join([command, shlex.join(sys.argv[1:])]).strip()
+    record = {"command": command, "environment": environment(), "results": results}
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(record, indent=1, default=float, ensure_ascii=False)
+        (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    return record
+
+
 def save(folder, name, text, results):
-    """Show a table; write it, and the numbers with the machine and the versions, to a folder."""
+    """Show a table; write it and its numbers to a folder, if there is one."""
+    record = keep(folder, name, results)
     print(text)
-    if folder is None:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder is not None:
+        write(folder, name, text, record)
+
+
+def write(folder, name, text, record):
+    """Write a table, and under it what it was measured on."""
+    parts = [text.rstrip("\n"), measured(record)]
+    text = "\n\n".join(part for part in parts if part) + "\n"
     (folder / f"{name}.rst").write_text(text, encoding="utf-8")
-    record = {"command": " ".join(sys.argv), "environment": environment(), "results": results}
-    text = json.dumps(record, indent=1, default=float, ensure_ascii=False)
-    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def load(folder, name, default):
+    """The numbers of a folder, or the default if it is None or has none.
+
+    Files from before machines were recorded may hold the numbers alone.
+    """
+    path = folder and folder / f"{name}.json"
+    return numbers(json.loads(path.read_text("utf-8"))) if path and path.exists() else default
+
+
+def numbers(record):
+    """The numbers of what a file holds."""
+    return record["results"] if isinstance(record, dict) and "results" in record else record

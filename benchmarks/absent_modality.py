@@ -10,7 +10,6 @@ numbers already holds.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +24,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import mmgraph as mg
 from mmgraph.datasets import fetch_multiple_features, fetch_wikipedia
+
+from ._report import keep, list_table, load, save, spread
 
 VIEWS = {
     "Wikipedia": ("image", "text"),
@@ -348,26 +349,25 @@ def run(name, method, seed, *, validation=False):
     return found
 
 
-def table(name, results):
-    """Mean and standard deviation over the seeds, as a reStructuredText list-table."""
-    headings = [heading for heading, _, _ in COLUMNS[name]]
-    lines = [".. list-table::", "   :header-rows: 1", "", "   * - method", "     - absent is"]
-    lines.append("     - seeds")
-    lines += [f"     - {heading}" for heading in headings]
+def report(results):
+    """A table a data set: mean and standard deviation over the seeds."""
+    return "\n".join(f"**{name}**\n\n{_table(name, results)}" for name in SETTINGS)
+
+
+def _table(name, results):
+    rows = [["method", "absent is", "seeds", *(heading for heading, _, _ in COLUMNS[name])]]
     for method in dict.fromkeys(key.split("/")[1] for key in results):
         runs = [found for key, found in results.items() if key.startswith(f"{name}/{method}/")]
         for way in runs[0] if runs else ():
-            lines += [f"   * - {method}", f"     - {way}", f"     - {len(runs)}"]
+            rows.append([method, way, str(len(runs))])
             for _, queries, measure in COLUMNS[name]:
                 values = [
                     np.mean([found[way][query][measure] for query in queries])
                     for found in runs
                     if measure in found[way].get(queries[0], ())
                 ]
-                spread = f" ± {np.std(values):.3f}" if len(values) > 1 else ""
-                cell = f"{np.mean(values):.3f}{spread}" if values else ""
-                lines.append(f"     - {cell}".rstrip())
-    return "\n".join(lines) + "\n"
+                rows[-1].append(spread(values))
+    return list_table(rows)
 
 
 def main(argv=None):
@@ -378,8 +378,7 @@ def main(argv=None):
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--out", type=Path, help="folder for the table and the numbers")
     options = parser.parse_args(argv)
-    store = options.out and options.out / "absent_modality.json"
-    results = json.loads(store.read_text()) if options.resume and store.exists() else {}
+    results = load(options.out, "absent_modality", {}) if options.resume else {}
     for name, methods in SETTINGS.items():
         for seed in range(options.seeds):
             for method in [*methods, *([RAW] if seed == 0 else [])]:
@@ -388,13 +387,8 @@ def main(argv=None):
                     continue
                 results[key] = run(name, method, seed, validation=options.validation)
                 print(key, flush=True)
-                if options.out:
-                    options.out.mkdir(parents=True, exist_ok=True)
-                    store.write_text(json.dumps(results, indent=1))
-    text = "\n".join(f"**{name}**\n\n{table(name, results)}" for name in SETTINGS)
-    print(text)
-    if options.out:
-        (options.out / "absent_modality.rst").write_text(text, encoding="utf-8")
+                keep(options.out, "absent_modality", results)
+    save(options.out, "absent_modality", report(results), results)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import mmgraph as mg
-from benchmarks._mnist import table, versions
+
+from ._report import table
 
 K, SHRINKAGE, N_LATENT = 20, 0.1, 10
 N_FITS, N_TIMED = 500, 3

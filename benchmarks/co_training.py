@@ -7,7 +7,6 @@ Every method has the same rows, and the 1,000 test rows are used once.
 """
 
 import argparse
-import json
 import warnings
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 
 import mmgraph as mg
+
+from ._report import list_table, save, spread
 
 VIEWS = ("fac", "fou", "kar", "pix", "zer", "mor")
 
@@ -48,21 +49,10 @@ def run(labels, seed):
     return {**found, "rounds": model.n_rounds_}
 
 
-def table(results):
+def report(results):
     """Mean ± standard deviation over the seeds, and the difference to co-training."""
-    lines = [
-        ".. list-table::",
-        "   :header-rows: 1",
-        "",
-        "   * - labels",
-        "     - seeds",
-        "     - method",
-    ]
-    lines += [
-        "     - accuracy",
-        "     - CoTraining's lead ± its standard error",
-        "     - smallest lead",
-    ]
+    lead = "CoTraining's lead ± its standard error"
+    rows = [["labels", "seeds", "method", "accuracy", lead, "smallest lead"]]
     for labels, runs in results.items():
         own = np.array([found["CoTraining"] for found in runs])
         for method in runs[0]:
@@ -70,13 +60,11 @@ def table(results):
                 continue
             values = np.array([found[method] for found in runs])
             lead = own - values
-            lines += [f"   * - {labels}", f"     - {len(runs)}", f"     - {method}"]
-            lines.append(f"     - {values.mean():.3f} ± {values.std():.3f}")
             error = lead.std(ddof=1) / np.sqrt(len(lead)) if len(lead) > 1 else np.nan
-            same = method == "CoTraining"
-            lines.append("     -" if same else f"     - {lead.mean():+.3f} ± {error:.3f}")
-            lines.append("     -" if same else f"     - {lead.min():+.3f}")
-    return "\n".join(lines) + "\n"
+            beside = [f"{lead.mean():+.3f} ± {error:.3f}", f"{lead.min():+.3f}"]
+            beside = beside if method != "CoTraining" else ["", ""]
+            rows.append([labels, len(runs), method, spread(values), *beside])
+    return list_table(rows)
 
 
 def main(argv=None):
@@ -92,12 +80,7 @@ def main(argv=None):
         for seed in range(options.seeds):
             results[labels].append(run(labels, seed))
             print(labels, seed, results[labels][-1], flush=True)
-    text = table(results)
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "co_training.json").write_text(json.dumps(results, indent=1))
-        (options.out / "co_training.rst").write_text(text, encoding="utf-8")
+    save(options.out, "co_training", report(results), results)
 
 
 if __name__ == "__main__":

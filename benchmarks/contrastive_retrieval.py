@@ -12,7 +12,6 @@ is not there.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import numpy as np
 import mmgraph as mg
 from mmgraph.engine.contrast import reciprocal_ranks
 
-from .log_partition import table
+from ._report import save, table
 
 DROPOUTS = [(0.0, 0.0), (0.5, 0.2), (0.5, 0.5)]  # of hidden units, of columns
 METHODS = {
@@ -102,6 +101,11 @@ def run(name, seeds):
         }
 
 
+def report(results):
+    """One row a data set and method."""
+    return table(results)
+
+
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -117,12 +121,7 @@ def main(argv=None):
                 results.append(row)
         except OSError as error:
             print(f"{name} is left out: {error}")
-    text = table(results)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "contrastive_retrieval.rst").write_text(text)
-        record = json.dumps({"base": BASE, "seeds": options.seeds, "results": results}, indent=1)
-        (options.out / "contrastive_retrieval.json").write_text(record + "\n")
+    save(options.out, "contrastive_retrieval", report(results), results)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from mmgraph.engine.contrast import BLOCK_ENTRIES, LOSSES
 
-from .log_partition import table
+from ._report import table
 
 LOG_SCALE, SHIFT = float(np.log(1 / 0.07)), -10.0
 

@@ -21,6 +21,8 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from mmgraph.datasets import load_digit_captions
 from mmgraph.demo import MEASURES, Answers, Task, fit_digit_captions
 
+from ._report import list_table, save, spread
+
 OBJECTIVES = "likelihood", "multi_prediction", "hybrid"
 COLUMNS = (*MEASURES, "fit CPU-s")
 
@@ -92,18 +94,15 @@ def run(seed, *, validation=False, **changes):
     }
 
 
-def table(results):
-    """Mean and standard deviation over the seeds, as a reStructuredText list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", "", "   * - method"]
-    lines += [f"     - {column}" for column in COLUMNS]
+def report(results):
+    """Mean and standard deviation over the seeds."""
+    rows = [["method", *COLUMNS]]
     for method in results[0]:
-        lines.append(f"   * - {method}")
+        rows.append([method])
         for column in COLUMNS:
             values = [result[method][column] for result in results if column in result[method]]
-            places = 1 if column == "fit CPU-s" else 3
-            cell = f"{np.mean(values):.{places}f} ± {np.std(values):.{places}f}" if values else ""
-            lines.append(f"     - {cell}".rstrip())
-    return "\n".join(lines) + "\n"
+            rows[-1].append(spread(values, ".1f" if column == "fit CPU-s" else ".3f"))
+    return list_table(rows)
 
 
 def main(argv=None):
@@ -117,11 +116,7 @@ def main(argv=None):
     for seed in range(options.seeds):
         results.append(run(seed, validation=options.validation))
         print(f"seed {seed}:", json.dumps(results[-1]["MultimodalDBM, likelihood"]), flush=True)
-    print(table(results))
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "digit_captions.rst").write_text(table(results), encoding="utf-8")
-        (options.out / "digit_captions.json").write_text(json.dumps(results, indent=1))
+    save(options.out, "digit_captions", report(results), results)
 
 
 if __name__ == "__main__":

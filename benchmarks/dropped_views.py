@@ -10,7 +10,6 @@ cannot be fitted to rows with gaps at all: there, gaps are filled with means fir
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -23,6 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import mmgraph as mg
+
+from ._report import keep, list_table, load, save, spread
 
 VIEWS = ("fac", "fou", "kar", "pix", "zer", "mor")
 RATES = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -131,33 +132,23 @@ def run(method, rate, seed, *, validation=False):
     return found
 
 
-def table(results):
+def report(results):
     """Mean ± standard deviation over the seeds, by method and share of views dropped."""
-    lines = [".. list-table::", "   :header-rows: 1", "", "   * - views dropped"]
-    lines += [f"     - {rate:.0%}" for rate in RATES] + ["     - CPU-s, none dropped"]
+    rows = [["views dropped", *(f"{rate:.0%}" for rate in RATES), "CPU-s, none dropped"]]
     for method in [SINGLE, *METHODS]:
-        runs = {
-            rate: [
-                found
-                for key, found in results.items()
-                if key.split("/")[1] == str(rate) and method in found
-            ]
+        runs = [
+            [f for key, f in results.items() if key.split("/")[1] == str(rate) and method in f]
             for rate in RATES
-        }
-        if not any(runs.values()):
+        ]
+        if not any(runs):
             continue
-        lines.append(f"   * - {method}")
-        for found in runs.values():
+        rows.append([method])
+        for found in runs:
             values = [f[method] for f in found]
-            refused = values and values[0] is None
-            shown = (
-                f" {np.mean(values):.3f} ± {np.std(values):.3f}" if values and not refused else ""
-            )
-            lines.append("     - refuses" if refused else f"     -{shown}")
-        seconds = [f["seconds"] for f in runs[RATES[0]]]
-        shown = f" {np.mean(seconds):.1f}" if seconds and method != SINGLE else ""
-        lines.append(f"     -{shown}")
-    return "\n".join(lines) + "\n"
+            rows[-1].append("refuses" if None in values else spread(values))
+        seconds = [f["seconds"] for f in runs[0] if method != SINGLE]
+        rows[-1].append(f"{np.mean(seconds):.1f}" if seconds else "")
+    return list_table(rows)
 
 
 def main(argv=None):
@@ -169,8 +160,7 @@ def main(argv=None):
     parser.add_argument("--resume", action="store_true", help="keep the runs of the file")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
-    store = options.out and options.out / "dropped_views.json"
-    results = json.loads(store.read_text()) if options.resume and store.exists() else {}
+    results = load(options.out, "dropped_views", {}) if options.resume else {}
     for seed in range(options.seeds):
         for method in options.methods:
             for rate in RATES:
@@ -179,13 +169,8 @@ def main(argv=None):
                     continue
                 results[key] = run(method, rate, seed, validation=options.validation)
                 print(key, results[key], flush=True)
-                if store:
-                    options.out.mkdir(parents=True, exist_ok=True)
-                    store.write_text(json.dumps(results, indent=1))
-    text = table(results)
-    print(text)
-    if options.out:
-        (options.out / "dropped_views.rst").write_text(text, encoding="utf-8")
+                keep(options.out, "dropped_views", results)
+    save(options.out, "dropped_views", report(results), results)
 
 
 if __name__ == "__main__":

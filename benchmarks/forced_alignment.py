@@ -21,13 +21,13 @@ warping to the same digits said by each training speaker, of whose borders the m
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
 import mmgraph as mg
-from benchmarks._digit_streams import SPEAKERS, examples, packed, sounds, streams, table
+from benchmarks._digit_streams import SPEAKERS, examples, packed, sounds, streams
+from benchmarks._report import save, table
 from mmgraph.engine.warping import dtw
 
 STATES = 5, 8, 12
@@ -121,7 +121,7 @@ def run(speaker, data, trim, n_recordings=500):
         "states": best,
         "validation": validated,
         "exponent": weight,
-        "covered": coverage(aligner, made[speaker], [1.0, weight]),
+        "covered": list(coverage(aligner, made[speaker], [1.0, weight]).values()),
         "errors": {name: np.concatenate(e).round(2).tolist() for name, e in errors.items()},
     }
 
@@ -140,6 +140,19 @@ def rows(results):
         }
 
 
+def report(results):
+    """A table with and without edges, and how often intervals hold."""
+    parts = []
+    for kind, found in results.items():
+        covered = [list(dict(r["covered"]).values()) for r in found]
+        one, own = 100 * np.mean(covered, axis=0)
+        parts.append(
+            f"{kind.capitalize()}. Borders in their 90 % intervals: {one:.0f} % with exponent 1,"
+            f" {own:.0f} % with the chosen one.\n\n{table(list(rows(found)), number='.3g')}"
+        )
+    return "\n".join(parts)
+
+
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -147,25 +160,14 @@ def main(argv=None):
     parser.add_argument("--recordings", type=int, default=500, help="of each speaker")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
-    data, results, text = mg.datasets.fetch_spoken_digits(verbose=False), {}, ""
+    data, results = mg.datasets.fetch_spoken_digits(verbose=False), {}
     for kind, trim in (("edges trimmed", True), ("recordings as they are", False)):
         results[kind] = []
         for speaker in options.speakers:
             found = run(speaker, data, trim, options.recordings)
             print(kind, *(v for k, v in found.items() if k != "errors"), flush=True)
             results[kind].append(found)
-        one = 100 * np.mean([r["covered"][1.0] for r in results[kind]])
-        own = 100 * np.mean([r["covered"][r["exponent"]] for r in results[kind]])
-        text += (
-            f"{kind.capitalize()}. Borders in their 90 % intervals: {one:.0f} % with exponent 1, "
-        )
-        text += f"{own:.0f} % with the chosen one.\n\n"
-        text += table(list(rows(results[kind]))) + "\n"
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "forced_alignment.rst").write_text(text, encoding="utf-8")
-        (options.out / "forced_alignment.json").write_text(json.dumps(results) + "\n")
+    save(options.out, "forced_alignment", report(results), results)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 import mmgraph as mg
 from mmgraph.engine.units import Binomial
 
-from ._binary import table
+from ._report import list_table, save, spread
 from .speech import DIRECTIONS, MODALITIES, SPEAKERS, Task
 
 UNITS = {"audio": "gaussian", "image": Binomial(16)}
@@ -145,15 +145,13 @@ def run(speakers):
 
 def report(results):
     """Mean and standard deviation over the speakers."""
-    return table(
-        "learnt from, tested on",
-        {direction: direction for direction in DIRECTIONS},
-        {method: method for method in METHODS},
-        lambda method, direction: [
-            r["test"] for r in results if (r["method"], r["direction"]) == (method, direction)
-        ],
-        lambda found: f"{found.mean():.2f} ± {found.std():.2f}",
-    )
+    rows = [["learnt from, tested on", *DIRECTIONS]]
+    for method in METHODS:
+        rows.append([method])
+        for direction in DIRECTIONS:
+            own = [r for r in results if (r["method"], r["direction"]) == (method, direction)]
+            rows[-1].append(spread([r["test"] for r in own], ".2f"))
+    return list_table(rows)
 
 
 def main(argv=None):
@@ -163,11 +161,7 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, help="folder for the table and the numbers")
     options = parser.parse_args(argv)
     results = run(options.speakers)
-    print(report(results))
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "hearing_to_seeing.rst").write_text(report(results), encoding="utf-8")
-        (options.out / "hearing_to_seeing.json").write_text(json.dumps(results, indent=1) + "\n")
+    save(options.out, "hearing_to_seeing", report(results), results)
 
 
 if __name__ == "__main__":

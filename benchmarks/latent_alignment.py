@@ -13,7 +13,6 @@ speakers left out of the first split (``--validation``).
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -22,6 +21,8 @@ from scipy.signal import savgol_filter
 
 import mmgraph as mg
 from mmgraph.engine.canonical_warping import even_path
+
+from ._report import save, spread, table
 
 LENGTH = 8  # digits a string
 PAUSE = 0.5  # seconds, at most
@@ -141,22 +142,15 @@ def run(digits, splits, n_train, n_test, *, validation=False, seed=0, **changes)
         yield {
             "streams": " / ".join(kinds),
             "aligner": name,
-            "digits found": _spread(shares[:, 0]),
-            "frames in them": _spread(shares[:, 1]),
+            "digits found": spread(shares[:, 0]),
+            "frames in them": spread(shares[:, 1]),
             "CPU-s": f"{shares[:, 2].mean():.0f}",
         }
 
 
-def _spread(values):
-    return f"{values.mean():.3f} ± {values.std():.3f}"
-
-
-def table(results):
-    """The results as a reStructuredText list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in [dict(zip(results[0], results[0], strict=True)), *results]:
-        lines += [f"   {'*' if i == 0 else ' '} - {v}" for i, v in enumerate(row.values())]
-    return "\n".join(lines) + "\n"
+def report(results):
+    """One row an aligner."""
+    return table(results)
 
 
 def main(argv=None):
@@ -184,12 +178,7 @@ def main(argv=None):
             n_codes=options.codes,
         )
     )
-    text = table(results)
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "latent_alignment.rst").write_text(text)
-        (options.out / "latent_alignment.json").write_text(json.dumps(results, indent=1) + "\n")
+    save(options.out, "latent_alignment", report(results), results)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ import mmgraph as mg
 from mmgraph.backend.random import key
 from mmgraph.engine.likelihood import annealed_log_partition, exact_log_partition
 
+from ._report import save, table
+
 
 def draw_hidden(model, n_draws, seed=0):
     """Exact draws of the hidden layer of an RBM with binary units, by counting its states."""
@@ -78,22 +80,14 @@ def run(rows, epochs, seed=0, **effort):
             }
 
 
-def _cell(value):
-    if isinstance(value, tuple):
-        return f"{value[0]:.2f} to {value[1]:.2f}".replace("inf", "∞")
-    if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:.2f}"
-    return str(value)
-
-
-def table(results):
-    """The results as a reStructuredText list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in [dict(zip(results[0], results[0], strict=True)), *results]:
-        marks = ["*"] + [" "] * (len(row) - 1)
-        cells = zip(marks, row.values(), strict=True)
-        lines += [f"   {mark} - {_cell(value)}".rstrip() for mark, value in cells]
-    return "\n".join(lines) + "\n"
+def report(results):
+    """One row a model and way to estimate."""
+    written = []
+    for row in results:
+        low, high = row["interval"]
+        interval = f"{low:.2f} to {high:.2f}".replace("inf", "∞")
+        written.append(row | {"interval": interval})
+    return table(written)
 
 
 def main(argv=None):
@@ -108,13 +102,9 @@ def main(argv=None):
     results = []
     effort = {"n_chains": options.n_chains, "n_temperatures": options.n_temperatures}
     for row in run(options.rows, options.epochs, **effort):
-        print(*map(_cell, row.values()), sep="  ", flush=True)
+        print(*row.values(), sep="  ", flush=True)
         results.append(row)
-    text = table(results)
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "log_partition.rst").write_text(text)
+    save(options.out, "log_partition", report(results), results)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ from sklearn.impute import IterativeImputer, KNNImputer
 from sklearn.linear_model import Ridge
 
 import mmgraph as mg
-from benchmarks.view_prediction import list_table
+
+from ._report import list_table, save, spread
 
 MISSING = 0.3
 LEAST = 0.05  # standard deviation, for the log-score
@@ -258,7 +259,7 @@ def run(method, data, seed):
     return {**task.scores(filled, sd), "CPU-s": seconds}
 
 
-def table(results):
+def report(results):
     """Mean and standard deviation over the seeds."""
     rows = [["", "method", "R2", "log-score", "CPU-s"]]
     for data, method in dict.fromkeys((r["data"], r["method"]) for r in results):
@@ -269,7 +270,7 @@ def table(results):
         cells = [data, method]
         for measure in ("R2", "log-score"):
             values = [r[measure] for r in found]
-            cells.append(f"{np.mean(values):.3f} ± {np.std(values):.3f}")
+            cells.append(spread(values))
         rows.append([*cells, f"{np.mean([r['CPU-s'] for r in found]):.1f}"])
     return list_table(rows)
 
@@ -300,12 +301,7 @@ def main(argv=None):
                         options.cache.mkdir(parents=True, exist_ok=True)
                         path.write_text(json.dumps(scores))
                 results.append({**about, **scores})
-    text = table(results)
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "missing_views.rst").write_text(text, encoding="utf-8")
-        (options.out / "missing_views.json").write_text(json.dumps(results, indent=1))
+    save(options.out, "missing_views", report(results), results)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 import mmgraph as mg
-from benchmarks._mnist import table, versions
+
+from ._report import table
 
 VIEWS = ("fac", "fou", "kar", "pix", "zer", "mor")
 RANK, N_ROWS = 200, (5_000, 10_000, 20_000)

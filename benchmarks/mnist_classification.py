@@ -28,6 +28,8 @@ from sklearn.neural_network import MLPClassifier
 
 import mmgraph as mg
 
+from ._report import list_table, save
+
 LAYERS = (500, 1000)
 PASSES = 60  # of fine-tuning
 
@@ -132,14 +134,12 @@ def run(work, *, ready=None, validation=False):
     return found
 
 
-def table(results):
-    """The results as a reStructuredText list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", "", "   * - method"]
-    lines += ["     - test error, %", "     - fit CPU-s"]
+def report(results):
+    """One row a method."""
+    rows = [["method", "test error, %", "fit CPU-s"]]
     for method, found in results.items():
-        lines.append(f"   * - {method}")
-        lines += [f"     - {found['error']:.2f}", f"     - {found['fit CPU-s']:.0f}"]
-    return "\n".join(lines) + "\n"
+        rows.append([method, f"{found['error']:.2f}", f"{found['fit CPU-s']:.0f}"])
+    return list_table(rows)
 
 
 def main(argv=None):
@@ -151,11 +151,8 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, help="folder for the table and the numbers")
     options = parser.parse_args(argv)
     results = run(options.work, ready=options.machine, validation=options.validation)
-    print(table(results))
-    if options.out and not options.validation:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "mnist_classification.rst").write_text(table(results), encoding="utf-8")
-        (options.out / "mnist_classification.json").write_text(json.dumps(results, indent=1))
+    out = None if options.validation else options.out
+    save(out, "mnist_classification", report(results), results)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ images, which is where the settings were chosen; the test images are for the tab
 
 import mmgraph as mg
 
-from ._mnist import record
+from ._mnist import record, report
+
+__all__ = ["main", "report"]
 
 SETTINGS = {
     "hidden": (500, 1000),

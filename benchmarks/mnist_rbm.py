@@ -11,7 +11,9 @@ killed run goes on where it was.
 
 import mmgraph as mg
 
-from ._mnist import record
+from ._mnist import record, report
+
+__all__ = ["main", "report"]
 
 SETTINGS = {
     "n_components": 500,

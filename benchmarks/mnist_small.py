@@ -13,7 +13,6 @@ of settings of every method and scores 10,000 other training images; the best ar
 """
 
 import argparse
-import importlib.metadata
 import itertools
 import json
 import time
@@ -32,7 +31,8 @@ from mmgraph.engine.learning import Data, Settings, construct, learn
 from mmgraph.engine.likelihood import exact_log_partition
 from mmgraph.engine.units import Bernoulli
 
-from ._mnist import images, table, thresholded, unnormalised, versions
+from ._mnist import images, thresholded, unnormalised
+from ._report import save, spread, table
 
 HIDDEN, ROWS, BUDGETS = 12, 10_000, (1, 3, 6)
 LOOK = 10  # steps of a peer between looks at the clock
@@ -228,25 +228,21 @@ def grid(train, held, seeds):
         print("best:", *max(results, key=lambda r: r[0]), flush=True)
 
 
-def summary(results):
+def report(results):
+    """Mean ± standard deviation over the seeds, at each budget."""
+    return table(list(_rows(results["runs"])))
+
+
+def _rows(results):
     """A row a method: mean ± standard deviation over the seeds at each budget."""
     for method, settings in BEST.items():
         row = {"method": method}
         for budget in BUDGETS:
             found = [r["nats"] for r in results if (r["method"], r["budget"]) == (method, budget)]
-            row[f"{budget} CPU-s"] = (
-                f"{np.mean(found):.2f} ± {np.std(found):.2f}" if found else "not installed"
-            )
+            row[f"{budget} CPU-s"] = spread(found, ".2f") or "not installed"
         row["seeds"] = len({r["seed"] for r in results if r["method"] == method})
         row["settings"] = ", ".join(f"{k}={v}" for k, v in settings.items())
         yield row
-
-
-def _version(package):
-    try:
-        return f"{package} {importlib.metadata.version(package)}"
-    except importlib.metadata.PackageNotFoundError:
-        return f"no {package}"
 
 
 def main(argv=None):
@@ -268,14 +264,8 @@ def main(argv=None):
             for method in methods:  # in turn, so that other work on the machine hits all alike
                 results.append(run(method, seed, budget, train, test, **BEST[method]))
                 print(json.dumps(results[-1]), flush=True)
-    text = table(list(summary(results)))
-    text += f"\n{versions(_version('torch'), _version('rbms'))}\n"
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "mnist_small.rst").write_text(text, encoding="utf-8")
-        record = {"settings": BEST, "machine": versions(), "runs": results}
-        (options.out / "mnist_small.json").write_text(json.dumps(record, indent=1))
+    results = {"settings": BEST, "runs": results}
+    save(options.out, "mnist_small", report(results), results)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from threadpoolctl import threadpool_limits
 
 import mmgraph as mg
 
-from ._binary import data_sets, table
+from ._binary import data_sets
+from ._report import list_table, save, spread
 
 BUDGETS = (3,)  # CPU-seconds
 METHODS = {
@@ -90,18 +91,14 @@ def run(seeds):
 
 def report(results):
     """Mean and standard deviation over the seeds."""
-    columns = dict.fromkeys((r["data"], r["budget"]) for r in results)
-    return table(
-        "negative phase",
-        {f"{data}, {budget} CPU-s": (data, budget) for data, budget in columns},
-        {method: method for method in METHODS},
-        lambda method, column: [
-            r["log-likelihood"]
-            for r in results
-            if (r["data"], r["budget"], r["method"]) == (*column, method)
-        ],
-        lambda values: f"{values.mean():.2f} ± {values.std():.2f}",
-    )
+    columns = list(dict.fromkeys((r["data"], r["budget"]) for r in results))
+    rows = [["negative phase", *(f"{data}, {budget} CPU-s" for data, budget in columns)]]
+    for method in METHODS:
+        rows.append([method])
+        for column in columns:
+            own = [r for r in results if (r["data"], r["budget"], r["method"]) == (*column, method)]
+            rows[-1].append(spread([r["log-likelihood"] for r in own], ".2f"))
+    return list_table(rows)
 
 
 def main(argv=None):
@@ -112,11 +109,7 @@ def main(argv=None):
     options = parser.parse_args(argv)
     with threadpool_limits(1):
         results = run(options.seeds)
-    print(report(results))
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "negative_phase.rst").write_text(report(results), encoding="utf-8")
-        (options.out / "negative_phase.json").write_text(json.dumps(results, indent=1) + "\n")
+    save(options.out, "negative_phase", report(results), results)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ code of sm_80 (A100) and sm_90 (H100, H200), which says what it takes.
 """
 
 import argparse
-import json
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks._kernels import DTYPES, IN_FLOAT64, compile_for, of
+from benchmarks._report import list_table, save
 
 CAPABILITIES = (8, 0), (9, 0)
 RESOURCES = {
@@ -55,49 +55,35 @@ def rows():
                 }
 
 
-def table(found):
+def report(found):
     """The rows as a page."""
-    lines = [
-        "Registers a thread, static shared memory a block (bytes) and registers spilled to memory",
-        "(bytes), as ``ptxas -v`` says them of the PTX that Numba compiles. No kernel for float32",
-        "computes in float64, but for sums that are float64 on the CPU too:",
-        f"{', '.join(sorted(IN_FLOAT64))}. This was compiled, not run: no GPU was at hand.",
-        "``python -m benchmarks ptx`` writes this page.",
-        "",
-        ".. list-table::",
-        "   :header-rows: 1",
-        "",
-        *(_row(["kernel", "type", "registers", "shared", "spilled", "float64"])),
-    ]
-    pairs = {}
+    head = (
+        "Registers a thread, static shared memory a block (bytes) and registers spilled to memory\n"
+        "(bytes), as ``ptxas -v`` says them of the PTX that Numba compiles. No kernel for float32\n"
+        "computes in float64, but for sums that are float64 on the CPU too:\n"
+        f"{', '.join(sorted(IN_FLOAT64))}. This was compiled, not run: no GPU was at hand.\n"
+        "``python -m benchmarks ptx`` writes this page.\n"
+    )
+    cells, pairs = [["kernel", "type", "registers", "shared", "spilled", "float64"]], {}
     for row in found:
         pairs.setdefault((row["kernel"], row["dtype"]), []).append(row)
-    for (kernel, dtype), targets in pairs.items():
-        cells = [" / ".join(str(r[name]) for r in targets) for name in RESOURCES]
-        used = "yes" if any(r["float64"] for r in targets) else "no"
-        lines += _row([kernel, dtype, *cells, used])
-    lines += ["", "Where there are two numbers, the first is of sm_80 and the second of sm_90.", ""]
-    return "\n".join(lines)
-
-
-def _row(cells):
-    return [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(cells)]
+    for pair, targets in pairs.items():
+        numbers = [" / ".join(str(r[name]) for r in targets) for name in RESOURCES]
+        cells.append([*pair, *numbers, "yes" if any(r["float64"] for r in targets) else "no"])
+    foot = "Where there are two numbers, the first is of sm_80 and the second of sm_90.\n"
+    return "\n".join([head, list_table(cells), foot])
 
 
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="docs/results", help="folder of the tables")
+    parser.add_argument("--out", type=Path, help="folder of the tables")
     options = parser.parse_args(argv)
     if shutil.which("ptxas") is None:
         print("ptxas of the CUDA toolkit is not on the path: nothing was measured.")
         return
     found = list(rows())
-    folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "ptx.rst").write_text(table(found))
-    (folder / "ptx.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(table(found))
+    save(options.out, "ptx", report(found), found)
 
 
 if __name__ == "__main__":

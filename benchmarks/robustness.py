@@ -20,7 +20,8 @@ from threadpoolctl import threadpool_limits
 
 import mmgraph as mg
 
-from ._binary import data_sets, table
+from ._binary import data_sets
+from ._report import keep, list_table, load, save
 
 RATES = 0.005, 0.015, 0.05, 0.15, 0.5, 1.5, 5.0
 BATCHES = 10, 20, 100
@@ -55,18 +56,15 @@ def run(seeds, done=()):
 
 def report(results):
     """Mean over the seeds and worst seed."""
-    columns = itertools.product(dict.fromkeys(r["data"] for r in results), BATCHES)
-    return table(
-        "learning rate",
-        {f"{data}, batches of {batch}": (data, batch) for data, batch in columns},
-        {f"{rate:g}": rate for rate in RATES},
-        lambda rate, column: [
-            r["log-likelihood"]
-            for r in results
-            if (r["data"], r["batch_size"], r["learning_rate"]) == (*column, rate)
-        ],
-        lambda values: f"{values.mean():.2f} (worst {values.min():.2f})",
-    )
+    columns = list(itertools.product(dict.fromkeys(r["data"] for r in results), BATCHES))
+    rows = [["learning rate", *(f"{data}, batches of {batch}" for data, batch in columns)]]
+    for rate in RATES:
+        rows.append([f"{rate:g}"])
+        for column in columns:
+            own = [r for r in results if r["learning_rate"] == rate]
+            values = [r["log-likelihood"] for r in own if (r["data"], r["batch_size"]) == column]
+            rows[-1].append(f"{np.mean(values):.2f} (worst {min(values):.2f})" if values else "")
+    return list_table(rows)
 
 
 def main(argv=None):
@@ -75,17 +73,11 @@ def main(argv=None):
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="folder for the table and the numbers")
     options = parser.parse_args(argv)
-    path = options.out and options.out / "robustness.json"
-    done = json.loads(path.read_text()) if path and path.exists() else []
-    results = done
+    results = done = load(options.out, "robustness", [])
     with threadpool_limits(1):
         for results in run(options.seeds, done):
-            if path:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps(results, indent=1) + "\n")
-    print(report(results))
-    if path:
-        path.with_suffix(".rst").write_text(report(results), encoding="utf-8")
+            keep(options.out, "robustness", results)
+    save(options.out, "robustness", report(results), results)
 
 
 if __name__ == "__main__":

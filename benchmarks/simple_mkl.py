@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 
 import mmgraph as mg
 
-from ._binary import table
+from ._report import list_table, load, save, spread
 
 WIDTHS = (0.5, 1, 2, 5, 7, 10, 12, 15, 17, 20)
 KERNELS = [("rbf", {"gamma": 1 / (2 * w**2)}) for w in WIDTHS]
@@ -134,7 +134,7 @@ def report(results):
 
     Then how far the accuracy is from that of equal weights, and the standard error of that.
     """
-    names = {name: name for name in TABLES if any(r["table"] == name for r in results)}
+    names = [name for name in TABLES if any(r["table"] == name for r in results)]
     labels = {**{f"``{s}``": s for s in SOLVERS if s != "mean"}}
     labels |= {"equal weights": "mean", "best single kernel": "single"}
 
@@ -143,22 +143,26 @@ def report(results):
         own = sorted(own, key=lambda r: r["split"])
         return [[100 * r["accuracy"], r["kernels"]] for r in own]
 
-    def write(found):
-        accuracy, kernels = found.T
-        return f"{accuracy.mean():.1f} ± {accuracy.std():.1f} ({kernels.mean():.1f})"
+    def accuracy(solver, name):
+        own = np.array(values(solver, name))
+        return f"{spread(own[:, 0], '.1f')} ({own[:, 1].mean():.1f})" if len(own) else ""
 
-    def gains(solver, name):
-        own, equal = values(solver, name), values("mean", name)
-        return [[a[0] - b[0]] for a, b in zip(own, equal, strict=True)] if own else []
-
-    def write_gain(found):
+    def gain(solver, name):
+        own, equal = (np.array(values(s, name)) for s in (solver, "mean"))
+        if not len(own):
+            return ""
+        found = own[:, 0] - equal[:, 0]
         return f"{found.mean():+.1f} ± {found.std(ddof=1) / len(found) ** 0.5:.1f}"
 
-    learnt = {label: solver for label, solver in labels.items() if solver != "mean"}
+    def listed(corner, cell, solvers):
+        rows = ([label, *(cell(solver, name) for name in names)] for label, solver in solvers)
+        return list_table([[corner, *names], *rows])
+
+    learnt = [(label, solver) for label, solver in labels.items() if solver != "mean"]
     parts = [
-        table("accuracy, % (kernels in use)", names, labels, values, write),
+        listed("accuracy, % (kernels in use)", accuracy, labels.items()),
         "Differences to equal weights, split by split, and their standard errors:\n",
-        table("accuracy, %", names, learnt, gains, write_gain),
+        listed("accuracy, %", gain, learnt),
     ]
     return "\n".join(parts)
 
@@ -171,17 +175,12 @@ def main(argv=None):
     parser.add_argument("--solvers", nargs="+", default=list(SOLVERS), choices=list(SOLVERS))
     parser.add_argument("--out", type=Path, help="folder for the table and the numbers")
     options = parser.parse_args(argv)
-    path = options.out and options.out / "simple_mkl.json"
-    done = json.loads(path.read_text()) if path and path.exists() else []
+    done = load(options.out, "simple_mkl", [])
     again = {*options.solvers, *(["single"] if "mean" in options.solvers else [])}
     done = [r for r in done if r["table"] not in options.tables or r["solver"] not in again]
     with threadpool_limits(1):
         results = run(options.tables, options.splits, options.solvers, done)
-    print(report(results))
-    if path:
-        options.out.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".rst").write_text(report(results), encoding="utf-8")
-        path.write_text(json.dumps(results, indent=1) + "\n")
+    save(options.out, "simple_mkl", report(results), results)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ from mmgraph.backend.random import key
 from mmgraph.engine.boltzmann import begin, gibbs
 from mmgraph.engine.units import Binomial, Noise
 
+from ._report import list_table, save, spread
+
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 MODALITIES = "audio", "image"
 K, JUDGED = 100, 10  # draws a condition; those of them that are judged one by one
@@ -535,31 +537,31 @@ def run(method, speaker, missing, validation=False):
     return out
 
 
-def table(results, missing):
-    """Mean and standard deviation over the speakers, as a reStructuredText list-table."""
+def report(results):
+    """A table a share of modalities missing."""
+    return "\n".join(
+        f"**{100 * missing:.0f} % of the modalities missing**\n\n{_table(results, missing)}"
+        for missing in dict.fromkeys(r["missing"] for r in results)
+    )
+
+
+def _table(results, missing):
+    """Mean and standard deviation over the speakers."""
     chosen = [r for r in results if r["missing"] == missing]
     most = max(len([r for r in chosen if r["method"] == m]) for m in METHODS)
-    names = list(dict.fromkeys(name for r in chosen for name in r["scores"]))
     heads = [f"{d}: {m}" for d in DIRECTIONS for m in MEASURES]
-    lines = [".. list-table::", "   :header-rows: 1", "", "   * - method"]
-    lines += [f"     - {head}" for head in [*heads, "joint", "CPU-s", "converged"]]
-    for name in names:
+    rows = [["method", *heads, "joint", "CPU-s", "converged"]]
+    for name in dict.fromkeys(name for r in chosen for name in r["scores"]):
         scores = [r["scores"][name] for r in chosen if name in r["scores"]]
         few = f" ({len(scores)} speakers)" if len(scores) < most else ""
-        lines.append(f"   * - {name}{few}")
+        rows.append([f"{name}{few}"])
         for d in DIRECTIONS:
-            lines += [_cell([s[d][m] for s in scores if m in s[d]], 2) for m in MEASURES]
-        lines.append(_cell([s["joint"] for s in scores if "joint" in s], 2))
-        lines.append(_cell([s["CPU-s"] for s in scores], 1))
+            rows[-1] += [spread([s[d][m] for s in scores if m in s[d]], ".2f") for m in MEASURES]
+        rows[-1].append(spread([s["joint"] for s in scores if "joint" in s], ".2f"))
+        rows[-1].append(spread([s["CPU-s"] for s in scores], ".1f"))
         done = [s["converged"] for s in scores if s["converged"]]
-        lines.append(f"     - {done.count('yes')} of {len(done)}" if done else "     -")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(values, places):
-    if not values:
-        return "     -"
-    return f"     - {np.mean(values):.{places}f} ± {np.std(values):.{places}f}"
+        rows[-1].append(f"{done.count('yes')} of {len(done)}" if done else "")
+    return list_table(rows)
 
 
 def main(argv=None):
@@ -593,16 +595,7 @@ def main(argv=None):
                     options.cache.mkdir(parents=True, exist_ok=True)
                     path.write_text(json.dumps(scores, default=float))
                 results.append({**about, "scores": scores})
-    tables = [
-        f"**{100 * missing:.0f} % of the modalities missing**\n\n{table(results, missing)}"
-        for missing in options.missing
-        if any(r["missing"] == missing for r in results)
-    ]
-    print("\n".join(tables))
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "speech.rst").write_text("\n".join(tables), encoding="utf-8")
-        (options.out / "speech.json").write_text(json.dumps(results, indent=1, default=float))
+    save(options.out, "speech", report(results), results)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ some rounds over. That he says every digit equally often is known there.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from scipy.signal import resample_poly
 from sklearn.frozen import FrozenEstimator
 
 import mmgraph as mg
+from benchmarks._report import list_table, save, spread
 from benchmarks.speech import SPEAKERS
 from mmgraph.engine.retrieval import unit
 
@@ -185,18 +185,14 @@ def run(speaker, data, rounds):
     }
 
 
-def table(results):
+def report(results):
     """Mean and standard deviation over the speakers, before and after adapting, and each."""
     names = [r["speaker"] for r in results]
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    cells = [["query", "first heard", "adapted", *(f"{name}, adapted" for name in names)]]
+    rows = [["query", "first heard", "adapted", *(f"{name}, adapted" for name in names)]]
     for query in results[0]["R@1"]:
-        found = np.array([[r[when][query] for r in results] for when in ("R@1", "adapted R@1")])
-        means = (f"{f.mean():.3f} ± {f.std():.3f}" for f in found)
-        cells.append([query, *means, *(f"{f:.3f}" for f in found[1])])
-    for row in cells:
-        lines += [f"   {'*' if i == 0 else ' '} - {c}" for i, c in enumerate(row)]
-    return "\n".join(lines) + "\n"
+        found = [[r[when][query] for r in results] for when in ("R@1", "adapted R@1")]
+        rows.append([query, *map(spread, found), *(f"{f:.3f}" for f in found[1])])
+    return list_table(rows)
 
 
 def main(argv=None):
@@ -210,12 +206,7 @@ def main(argv=None):
     for speaker in options.speakers:
         results.append(run(speaker, data, options.rounds))
         print(results[-1], flush=True)
-    text = table(results)
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "speech_arithmetic.rst").write_text(text, encoding="utf-8")
-        (options.out / "speech_arithmetic.json").write_text(json.dumps(results, indent=1))
+    save(options.out, "speech_arithmetic", report(results), results)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from mmgraph.engine.learning import Data, Settings, construct, learn
 from mmgraph.engine.likelihood import annealed_log_partition
 from mmgraph.engine.units import Bernoulli
 
-from .log_partition import table
+from ._report import table
 
 SIZES = [(784, 1024, 256), (784, 500, 100), (784, 12, 100)]  # visible, hidden, batch
 STEPS = 5  # a turn

@@ -10,7 +10,6 @@ written, and once more for the table.
 """
 
 import argparse
-import json
 import time
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,8 @@ from sklearn.svm import SVC
 
 import mmgraph as mg
 from mmgraph.datasets import fetch_spoken_digits
+
+from ._report import save, spread, table
 
 MODELS = {
     "5 states, 1 Gaussian": (5, 1),
@@ -137,20 +138,13 @@ def run(digits, *, validation=False, n_seeds=5, **changes):
         yield {"model": name} | measure(fit, digits, train, test, not validation, range(n))
 
 
-def cell(values):
-    """A list of numbers as text: their mean, and their spread."""
-    if isinstance(values, str):
-        return values
-    spread = f" ± {np.std(values):.1f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.1f}{spread}"
-
-
-def table(results):
-    """The results as a reStructuredText list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in [dict(zip(results[0], results[0], strict=True)), *results]:
-        lines += [f"   {'*' if i == 0 else ' '} - {cell(v)}" for i, v in enumerate(row.values())]
-    return "\n".join(lines) + "\n"
+def report(results):
+    """One row a model; lists of numbers by their mean and spread."""
+    written = [
+        {head: v if isinstance(v, str) else spread(v, ".1f") for head, v in row.items()}
+        for row in results
+    ]
+    return table(written)
 
 
 def main(argv=None):
@@ -165,13 +159,9 @@ def main(argv=None):
     settings = {"priors": {"floor": options.floor}}
     digits = fetch_spoken_digits(verbose=False)
     for row in run(digits, validation=options.validation, n_seeds=options.seeds, **settings):
-        print(*map(cell, row.values()), sep="  ", flush=True)
+        print(*row.values(), sep="  ", flush=True)
         results.append(row)
-    text = table(results)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "spoken_digits_hmm.rst").write_text(text)
-        (options.out / "spoken_digits_hmm.json").write_text(json.dumps(results, indent=1) + "\n")
+    save(options.out, "spoken_digits_hmm", report(results), results)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ of the training sequences.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -28,6 +27,7 @@ import mmgraph as mg
 from mmgraph.datasets import fetch_basic_motions, fetch_japanese_vowels, fetch_spoken_digits
 from mmgraph.engine.warping import dtw_distances
 
+from ._report import save, table
 from .spoken_digits_hmm import cepstra
 
 LEVELS = (np.inf, 20, 15, 10, 5, 0, -5)  # signal to noise, in dB
@@ -292,18 +292,9 @@ def vowels():
     }
 
 
-def cell(value):
-    """A value as text."""
-    return value if isinstance(value, str) else f"{value:.1f}"
-
-
-def table(results):
-    """The results as a reStructuredText list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    shown = list(results[0])
-    for row in [dict(zip(shown, shown, strict=True)), *results]:
-        lines += [f"   {' ' if i else '*'} - {cell(row[name])}" for i, name in enumerate(shown)]
-    return "\n".join(lines) + "\n"
+def report(results):
+    """The rows of one part."""
+    return table(results, number=".1f")
 
 
 def main(argv=None):
@@ -316,13 +307,9 @@ def main(argv=None):
     for name in options.parts:
         results = []
         for row in parts[name]():
-            print(*map(cell, row.values()), sep="  ", flush=True)
+            print(*row.values(), sep="  ", flush=True)
             results.append(row)
-        if options.out:
-            options.out.mkdir(parents=True, exist_ok=True)
-            path = options.out / f"stream_fusion_{name}.json"
-            path.write_text(json.dumps(results, indent=1) + "\n")
-            path.with_suffix(".rst").write_text(table(results))
+        save(options.out, f"stream_fusion_{name}", report(results), results)
 
 
 if __name__ == "__main__":

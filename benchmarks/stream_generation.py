@@ -10,7 +10,6 @@ The spread of trajectories is that of the same quarter.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -23,6 +22,8 @@ from sklearn.model_selection import StratifiedKFold
 import mmgraph as mg
 from mmgraph.datasets import fetch_basic_motions, fetch_spoken_digits, mfcc
 from mmgraph.metrics import interval_coverage
+
+from ._report import list_table, load, save
 
 STATES = {"motions": (4, 8, 16), "speech": (8, 16)}
 DRAWS = 200  # for the intervals of the model that has no others
@@ -213,13 +214,9 @@ def cell(name, value):
     return value if isinstance(value, str) else f"{value:.{digits}f}"
 
 
-def table(results):
-    """The results as a reStructuredText list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    texts = [list(results[0]), *([cell(*item) for item in row.items()] for row in results)]
-    for row in texts:
-        lines += [f"   {' ' if i else '*'} - {text}".rstrip() for i, text in enumerate(row)]
-    return "\n".join(lines) + "\n"
+def report(results):
+    """One row a method and kind of data."""
+    return list_table([list(results[0]), *([cell(*item) for item in r.items()] for r in results)])
 
 
 def main(argv=None):
@@ -229,17 +226,13 @@ def main(argv=None):
     parser.add_argument("--data", nargs="+", default=["motions", "speech"])
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
-    record = None if options.out is None else options.out / "stream_generation.json"
-    results = json.loads(record.read_text()) if record and record.exists() else []
+    results = load(options.out, "stream_generation", [])
     for name in options.data:
         results = [row for row in results if row["data"] != name]
         for row in run(name, {"motions": motions, "speech": speech}[name](), options.folds):
             print(*(cell(*item) for item in row.items()), sep="  ", flush=True)
             results.append(row)
-        if record:
-            options.out.mkdir(parents=True, exist_ok=True)
-            record.with_suffix(".rst").write_text(table(results))
-            record.write_text(json.dumps(results, indent=1) + "\n")
+        save(options.out, "stream_generation", report(results), results)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ support vector machine gives it).
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,8 @@ from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 
 import mmgraph as mg
-from benchmarks._digit_streams import SPEAKERS, examples, resampled, sounds, stream, streams, table
+from benchmarks._digit_streams import SPEAKERS, examples, resampled, sounds, stream, streams
+from benchmarks._report import save, table
 from mmgraph.engine.passages import stand_apart, windows
 from mmgraph.engine.warping import dtw_distances
 
@@ -235,6 +235,11 @@ def rows(results):
                 }
 
 
+def report(results):
+    """One row a method and kind of query."""
+    return table(list(rows(results)), number=".3g")
+
+
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -248,12 +253,7 @@ def main(argv=None):
     for speaker in options.speakers:
         results.append(run(speaker, data, waves, train, pictures))
         print(results[-1], flush=True)
-    text = table(list(rows(results)))
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "stream_search.rst").write_text(text, encoding="utf-8")
-        (options.out / "stream_search.json").write_text(json.dumps(results, indent=1) + "\n")
+    save(options.out, "stream_search", report(results), results)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ frames. Peers that are not installed have a row that says so, or none.
 """
 
 import argparse
-import json
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +31,8 @@ from scipy.spatial import cKDTree
 import mmgraph as mg
 from mmgraph.engine.canonical_warping import even_path
 from mmgraph.engine.warping import dtw
+
+from ._report import save, table
 
 LENGTH, TURNS = 300, 2
 HOP = 10  # ms between cepstra
@@ -232,18 +233,9 @@ def speech(n_recordings, other):
         }
 
 
-def _cell(value):
-    return value if isinstance(value, str) else f"{value:.3g}"
-
-
-def table(results):
-    """The results as a reStructuredText list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in [{name: name for name in results[0]}, *results]:
-        cells = [_cell(row.get(name, "")) for name in results[0]]
-        for mark, cell in zip(["*"] + [" "] * len(cells), cells, strict=False):
-            lines.append(f"   {mark} - {cell}".rstrip())
-    return "\n".join(lines) + "\n"
+def report(results):
+    """A table a study."""
+    return "\n".join(table(rows, number=".3g") for rows in results.values())
 
 
 def main(argv=None):
@@ -259,12 +251,7 @@ def main(argv=None):
         "bands": list(speech(options.recordings, "bands")),
         "noise": list(speech(options.recordings, "noisy cepstra")),
     }
-    text = "\n".join(table(rows) for rows in found.values())
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "time_warping_toy.rst").write_text(text)
-        (options.out / "time_warping_toy.json").write_text(json.dumps(found, indent=1) + "\n")
+    save(options.out, "time_warping_toy", report(found), found)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from sklearn.model_selection import StratifiedKFold
 import mmgraph as mg
 from mmgraph.engine.factors import leading
 
+from ._report import list_table, save
+
 VIEWS = ("fac", "fou", "kar", "pix", "zer", "mor")
 SHRINKAGE = 0.1  # of what does not choose one
 SHRINKAGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3)
@@ -173,20 +175,12 @@ def run_pair(data, blocks, one, two, with_zoo):
             yield record("cca-zoo predict, chosen", made, setting=(shrinkage, k))
 
 
-def list_table(rows):
-    """Rows of strings as a reStructuredText list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in rows:
-        lines += [f"   {'* -' if i == 0 else '  -'} {cell}".rstrip() for i, cell in enumerate(row)]
-    return "\n".join(lines) + "\n"
-
-
-def tables(records, with_zoo):
+def report(records):
     """The mean over the pairs by method, and the pairs by themselves."""
     by_method = {}
     for r in records:
         by_method.setdefault(r["method"], {})[r["source"], r["target"]] = r
-    ours = by_method[OURS]
+    ours, with_zoo = by_method[OURS], "cca-zoo predict, chosen" in by_method
     rows = [["method", "mean R2", "lowest", "below ours", "90 % intervals cover", "log-score"]]
     for method, found in by_method.items():
         r2 = np.array([r["R2"] for r in found.values()])
@@ -232,12 +226,7 @@ def main(argv=None):
                 options.cache.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(found))
         records += found
-    text = tables(records, with_zoo)
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "view_prediction.rst").write_text(text)
-        (options.out / "view_prediction.json").write_text(json.dumps(records, indent=1))
+    save(options.out, "view_prediction", report(records), records)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ chosen by cross-validation on the training rows, and the test rows are looked at
 """
 
 import argparse
-import json
 import warnings
 from pathlib import Path
 
@@ -23,6 +22,8 @@ import mmgraph as mg
 from mmgraph.engine.kernels import median_width
 from mmgraph.engine.retrieval import Geometry
 from mmgraph.metrics import mean_average_precision
+
+from ._report import list_table, save
 
 DOMAINS = "image", "text"
 DIRECTIONS = "image to text", "text to image"
@@ -158,12 +159,10 @@ def run(folds=3):
     return rows, {texts: [row for row, _ in results] for texts, results in validation.items()}
 
 
-def table(rows):
-    """The rows as a reStructuredText list-table."""
-    heads = ["method", "similarity", *DIRECTIONS, "mean", "published"]
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    cells = [heads]
-    for row in rows:
+def report(results):
+    """One row a method."""
+    cells = [["method", "similarity", *DIRECTIONS, "mean", "published"]]
+    for row in results["test"]:
         scores = [row[d] for d in DIRECTIONS]
         quoted = row.get("published")
         quoted = f"{quoted[0]:.3f} / {quoted[1]:.3f} / {np.mean(quoted):.3f}" if quoted else ""
@@ -171,9 +170,7 @@ def table(rows):
         similarity = row.get("similarity", "").replace("_", " ")
         method = row["method"] + (", texts as tf-idf" if row.get("texts") == "tfidf" else "")
         cells.append([method, similarity, *numbers, quoted])
-    for row in cells:
-        lines += [f"   {'*' if i == 0 else ' '} - {c}".rstrip() for i, c in enumerate(row)]
-    return "\n".join(lines) + "\n"
+    return list_table(cells)
 
 
 def main(argv=None):
@@ -185,13 +182,8 @@ def main(argv=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         rows, validation = run(options.folds)
-    text = table(rows)
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "wikipedia_retrieval.rst").write_text(text)
-        record = {"test": rows, "validation": validation}
-        (options.out / "wikipedia_retrieval.json").write_text(json.dumps(record, indent=1))
+    results = {"test": rows, "validation": validation}
+    save(options.out, "wikipedia_retrieval", report(results), results)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ by pictures of them in print; settings are chosen by holding out pairs of the ot
 
 import argparse
 import itertools
-import json
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,8 @@ from sklearn.svm import SVC
 
 import mmgraph as mg
 from mmgraph.engine.kernels import distances
+
+from ._report import list_table, load, save, spread
 
 FEATURES = ("surf", "phog", "lss", "sift", "rgsift")
 
@@ -269,20 +270,7 @@ def digits(few=40, seed=0):
 STUDIES = {"animals": animals, "digits": digits}
 
 
-def listed(heads, rows):
-    """A reStructuredText list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in [heads, *rows]:
-        lines += [f"   {'*' if i == 0 else ' '} - {c}".rstrip() for i, c in enumerate(row)]
-    return "\n".join(lines) + "\n"
-
-
-def spread(values):
-    """Mean and standard deviation."""
-    return f"{np.mean(values):.3f} ± {np.std(values):.3f}"
-
-
-def tables(results):
+def report(results):
     """Both tables."""
     kinds = "not calibrated", "calibrated"
     heads = ["features", "validation", "test", *(f"generalised, {k}" for k in kinds)]
@@ -307,8 +295,8 @@ def tables(results):
         above = f"{(shares > 0.8).sum()} of {len(shares)}"
         numbers.append([label.get(way, way), spread(found), spread(shares), above])
     digits_heads = ["named by", "accuracy of two", "ratio to supervised", "pairs above .8"]
-    text = "**Animals with Attributes**\n\n" + listed(heads, rows)
-    return text + "\n**Digits, all pairs**\n\n" + listed(digits_heads, numbers)
+    text = "**Animals with Attributes**\n\n" + list_table([heads, *rows])
+    return text + "\n**Digits, all pairs**\n\n" + list_table([digits_heads, *numbers])
 
 
 def main(argv=None):
@@ -317,21 +305,13 @@ def main(argv=None):
     parser.add_argument("--parts", nargs="+", choices=list(STUDIES), default=list(STUDIES))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
-    results = {}
-    if options.out and (options.out / "zero_shot.json").exists():
-        results = json.loads((options.out / "zero_shot.json").read_text())  # of the other part
+    results = load(options.out, "zero_shot", {})  # of the other part
     for name in options.parts:
         results[name] = []
         for row in STUDIES[name]():
             print(row, flush=True)
             results[name].append(row)
-    text = tables(results)
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "zero_shot.rst").write_text(text, encoding="utf-8")
-        record = json.dumps(results, indent=1, default=float)
-        (options.out / "zero_shot.json").write_text(record)
+    save(options.out, "zero_shot", report(results), results)
 
 
 if __name__ == "__main__":
