@@ -20,7 +20,7 @@ QUICK = {
     "cca_speed": ["--rows", "3000", "--columns", "100", "--parts", "two", "three", "path"],
     "kernel_cca_speed": ["--rows", "600", "--rank", "100", "--rounds", "1"],
     "contrastive_speed": ["--rows", "1024", "--components", "64", "--turns", "3"],
-    "mkl_speed": ["--rows", "300", "--rounds", "1", "--parts", "time"],
+    "mkl_speed": ["--train", "300", "--rounds", "1", "--parts", "time"],
     "hmm_speed": ["--frames", "200", "--states", "128", "--repeats", "1"],
     "warping_speed": ["--shrink", "4", "--rounds", "1"],
 }
@@ -57,10 +57,16 @@ def main():
             if not options.names or path.stem.startswith(tuple(options.names)):
                 rewrite(path)
         return
+    failed = []
     for name in options.names or (QUICK if options.quick else NAMES):
         print(f"== {name}", flush=True)
         arguments = QUICK.get(name, []) if options.quick else []
-        run(name, [*arguments, "--out", str(out)])
+        try:
+            run(name, [*arguments, "--out", str(out)])
+        except OSError as error:  # data that are not there
+            failed.append(f"{name} was not run: {error}")
+    if failed:
+        sys.exit("\n".join(failed))
 
 
 if __name__ == "__main__":

@@ -2,27 +2,57 @@
 
 import time
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 
 
+class Turns(NamedTuple):
+    """What calls took and gave, by name.
+
+    Attributes
+    ----------
+    times : dict of list of (CPU seconds, wall seconds)
+    answers : dict
+        What each returned last.
+    failures : dict of str
+        Why a peer could not be run.
+    """
+
+    times: dict
+    answers: dict
+    failures: dict
+
+
 def clock(call, *args):
     """CPU and wall seconds of a call, and what it returned."""
-    wall, cpu = time.perf_counter(), time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        wall, cpu = time.perf_counter(), time.process_time()
         found = call(*args)
-    return (time.process_time() - cpu, time.perf_counter() - wall), found
+        return (time.process_time() - cpu, time.perf_counter() - wall), found
 
 
 def take_turns(calls, rounds, slow=np.inf):
-    """CPU and wall seconds of calls by name; what took more than `slow` is not called again."""
-    found = {name: [] for name in calls}
+    """Call all once a round; what took more CPU seconds than `slow` is not called again.
+
+    A peer may fail with the libraries of today; what names mmgraph may not.
+    """
+    turns = Turns({}, {}, {})
     for _ in range(rounds):
         for name, call in calls.items():
-            if not found[name] or found[name][0][0] <= slow:
-                found[name].append(clock(call)[0])
-    return found
+            taken = turns.times.get(name, [])
+            if name in turns.failures or (taken and taken[0][0] > slow):
+                continue
+            try:
+                seconds, turns.answers[name] = clock(call)
+            except Exception as error:
+                if "mmgraph" in str(name):
+                    raise
+                turns.failures[name] = f"fails: {str(error)[:60] or type(error).__name__}"
+                continue
+            turns.times[name] = [*taken, seconds]
+    return turns
 
 
 def columns(times, beside=None):
@@ -30,8 +60,8 @@ def columns(times, beside=None):
 
     Parameters
     ----------
-    times, beside : list of (CPU seconds, wall seconds)
-        Of one contender, and of the one that it is compared with, in the same rounds.
+    times, beside : array-like of shape (n_rounds, 2)
+        CPU and wall seconds of one contender, and of the one that it is compared with.
     """
     cpu, wall = np.array(times).T
     found = {
@@ -40,6 +70,6 @@ def columns(times, beside=None):
         "wall-s": float(np.median(wall)),
     }
     if beside is not None:
-        n = min(len(cpu), len(beside))
+        n = min(len(cpu), len(beside))  # the rounds that both took
         found["ratio"] = float(np.median(cpu[:n] / np.array(beside)[:n, 0]))
     return found

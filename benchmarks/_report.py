@@ -81,8 +81,7 @@ def measured(record):
     about = record.get("environment") if isinstance(record, dict) else None
     if about is None:
         return record.get("machine", "") if isinstance(record, dict) else ""
-    names = [name for name in ("mmgraph", "numpy", "scipy", "numba") if name in about["versions"]]
-    versions = ", ".join(f"{name} {about['versions'][name]}" for name in names)
+    versions = ", ".join(f"{name} {found}" for name, found in about["versions"].items())
     return (
         f"Last run on {about['date']}, ``{record['command']}``: {about['processor']},"
         f" {about['cores']} cores, BLAS with {about['threads of BLAS']} of them;"

@@ -2,14 +2,15 @@
 
     python -m benchmarks.cca_speed [--parts two three path stream] [--out docs/results]
 
-All on one BLAS thread, in seconds of processor time, the best of some runs. The rows are normal
-with ten latent variables in common. What is wrong with a peer that cannot be run is said.
+All on one BLAS thread, in turn: the median of some rounds, and one of what takes more than ten
+seconds. The rows are normal with ten latent variables in common. What is wrong with a peer that
+cannot be run is said.
 
 - One fit of two modalities, 20 components, shrinkage 0.1, beside the product of the rows with
   themselves (`X.T @ X`, of which BLAS computes one triangle) and with a copy (all of it).
 - One fit of three modalities.
 - A path: ten values of the shrinkage for each of two modalities in five folds, 500 fits. Of a peer
-  three fits are timed, and multiplied.
+  single fits are timed, and multiplied.
 - A stream of chunks, ten million rows of 100 and 100 columns, in a process of its own: its largest
   resident memory, and the time of `partial_fit` alone.
 """
@@ -28,10 +29,11 @@ from threadpoolctl import threadpool_limits
 
 import mmgraph as mg
 
-from ._report import table
+from ._clock import columns, take_turns
+from ._report import load, save, table
 
 K, SHRINKAGE, N_LATENT = 20, 0.1, 10
-N_FITS, N_TIMED = 500, 3
+N_FITS, SLOW = 500, 10
 PEERS = {"cca-zoo": "cca_zoo", "pyrcca": "rcca", "mvlearn": "mvlearn.embed"}
 PEERS |= {"statsmodels": "statsmodels.multivariate.cancorr"}
 
@@ -45,16 +47,6 @@ def rows(n, width, n_modalities, seed=0):
     X -= X.mean(axis=0)
     X /= X.std(axis=0, ddof=1)
     return X, {str(i): slice(i * width, (i + 1) * width) for i in range(n_modalities)}
-
-
-def seconds(call, n=3):
-    """The least processor time of some calls, and what the last one gave."""
-    best = np.inf
-    for _ in range(n):
-        start = time.process_time()
-        result = call()
-        best = min(best, time.process_time() - start)
-    return best, result
 
 
 def peers():
@@ -77,12 +69,8 @@ def correlations(X, layout, weights):
     return float(np.mean(pairs, axis=0).sum())
 
 
-def attempt(name, call, unit):
-    """A row of a peer that may not work with the libraries of today."""
-    try:
-        return name, seconds(call, 1)[0], unit, None
-    except (AttributeError, TypeError) as error:
-        return f"{name}: fails ({str(error)[:60]})", None, unit, None
+# Calls by name, each with what makes a sum of correlations of its answer, and the one beside which
+# the others stand.
 
 
 def two(n, width, modules):
@@ -90,64 +78,78 @@ def two(n, width, modules):
     X, layout = rows(n, width, 2)
     a, b = (np.ascontiguousarray(X[:, place]) for place in layout.values())
     other = X.copy()
-    gemm, _ = seconds(lambda: X.T @ other)
-    yield "X.T @ X", seconds(lambda: X.T @ X)[0], gemm, None
-    yield "X.T @ copy of X", gemm, gemm, None
-    yield "numpy.cov", seconds(lambda: np.cov(X.T))[0], gemm, None
 
     def ours(shrinkage):
-        return mg.CCA(K, shrinkage=shrinkage, modalities=layout).fit(X)
+        return lambda: mg.CCA(K, shrinkage=shrinkage, modalities=layout).fit(X)
 
-    def answer(*weights):
-        return correlations(X, layout, weights)
+    def answer(model):
+        weights = model.weights_
+        return correlations(X, layout, weights.values() if isinstance(weights, dict) else weights)
 
-    for s in (SHRINKAGE, 0.0):
-        spent, model = seconds(lambda s=s: ours(s))
-        yield f"mmgraph CCA, s = {s:g}", spent, gemm, answer(*model.weights_.values())
+    calls = {
+        "X.T @ X": (lambda: X.T @ X, None),
+        "X.T @ copy of X": (lambda: X.T @ other, None),
+        "numpy.cov": (lambda: np.cov(X.T), None),
+        f"mmgraph CCA, s = {SHRINKAGE:g}": (ours(SHRINKAGE), answer),
+        "mmgraph CCA, s = 0": (ours(0.0), answer),
+    }
     if "cca-zoo" in modules:
         from cca_zoo.linear import RidgeCCA
 
-        spent, model = seconds(lambda: RidgeCCA(K, shrinkage=SHRINKAGE).fit([a, b]))
-        yield "cca-zoo RidgeCCA, s = 0.1", spent, gemm, answer(*model.weights_)
+        ridge = RidgeCCA(K, shrinkage=SHRINKAGE)
+        calls[f"cca-zoo RidgeCCA, s = {SHRINKAGE:g}"] = lambda: ridge.fit([a, b]), answer
     if "pyrcca" in modules:
-        ridge = modules["pyrcca"].CCA(reg=0.1, numCC=K, kernelcca=False, verbose=False)
-        yield attempt("pyrcca, its ridge 0.1", lambda: ridge.train([a, b]), gemm)
+        pyrcca = modules["pyrcca"].CCA(reg=0.1, numCC=K, kernelcca=False, verbose=False)
+        calls["pyrcca, its ridge 0.1"] = lambda: pyrcca.train([a, b]), None
     if "mvlearn" in modules:
-        ridge = modules["mvlearn"].CCA(K, regs=SHRINKAGE)
-        yield attempt("mvlearn CCA, s = 0.1", lambda: ridge.fit([a, b]), gemm)
+        mvlearn = modules["mvlearn"].CCA(K, regs=SHRINKAGE)
+        calls[f"mvlearn CCA, s = {SHRINKAGE:g}"] = lambda: mvlearn.fit([a, b]), None
     if "statsmodels" in modules:
-        spent, model = seconds(lambda: modules["statsmodels"].CanCorr(a, b), 1)
-        yield "statsmodels CanCorr, s = 0", spent, gemm, float(model.cancorr[:K].sum())
+        calls["statsmodels CanCorr, s = 0"] = (
+            lambda: modules["statsmodels"].CanCorr(a, b),
+            lambda model: float(model.cancorr[:K].sum()),
+        )
+    return calls, "X.T @ copy of X"
 
 
 def three(n, width, modules):
     """One fit of three modalities."""
     X, layout = rows(n, width, 3)
     views = [np.ascontiguousarray(X[:, place]) for place in layout.values()]
-    spent, model = seconds(lambda: mg.CCA(K, shrinkage=SHRINKAGE, modalities=layout).fit(X))
-    yield "mmgraph CCA", spent, spent, correlations(X, layout, model.weights_.values())
+    calls = {
+        "mmgraph CCA": (
+            lambda: mg.CCA(K, shrinkage=SHRINKAGE, modalities=layout).fit(X),
+            lambda model: correlations(X, layout, model.weights_.values()),
+        )
+    }
     if "cca-zoo" in modules:
         from cca_zoo.linear import GCCA, MCCA
 
         for kind in (MCCA, GCCA):
-            taken, model = seconds(lambda kind=kind: kind(K, shrinkage=SHRINKAGE).fit(views), 1)
-            name = f"cca-zoo {kind.__name__}"
-            yield name, taken, spent, correlations(X, layout, model.weights_)
+            calls[f"cca-zoo {kind.__name__}"] = (
+                lambda kind=kind: kind(K, shrinkage=SHRINKAGE).fit(views),
+                lambda model: correlations(X, layout, model.weights_),
+            )
+    return calls, "mmgraph CCA"
 
 
 def path(n, width, modules):
-    """500 fits: ten by ten values of the shrinkage in five folds."""
+    """500 fits: ten by ten values of the shrinkage in five folds; of a peer a single one."""
     X, layout = rows(n, width, 2)
-    views = [np.ascontiguousarray(X[:, place]) for place in layout.values()]
-    spent, model = seconds(lambda: mg.CCA(K, shrinkage="cv", modalities=layout).fit(X), 1)
-    best = float(model.cv_results_["mean_test_score"].max())
-    yield "mmgraph CCA(shrinkage='cv')", spent, spent, best
+    ours = "mmgraph CCA(shrinkage='cv')"
+    calls = {
+        ours: (
+            lambda: mg.CCA(K, shrinkage="cv", modalities=layout).fit(X),
+            lambda model: float(model.cv_results_["mean_test_score"].max()),
+        )
+    }
     if "cca-zoo" in modules:
         from cca_zoo.linear import RidgeCCA
 
-        train = [view[: n * 4 // 5] for view in views]
-        taken, _ = seconds(lambda: RidgeCCA(K, shrinkage=SHRINKAGE).fit(train), N_TIMED)
-        yield f"cca-zoo RidgeCCA, {N_FITS} times one fit", N_FITS * taken, spent, None
+        train = [np.ascontiguousarray(X[: n * 4 // 5, place]) for place in layout.values()]
+        ridge = RidgeCCA(K, shrinkage=SHRINKAGE)
+        calls[f"cca-zoo RidgeCCA, {N_FITS} times one fit"] = lambda: ridge.fit(train), None
+    return calls, ours
 
 
 def stream(n_rows, width, chunk):
@@ -187,32 +189,38 @@ PARTS = {
 }
 
 
-def measure(name, n, width, modules):
+def measure(name, n, width, modules, notes, rounds):
     """The rows of the table of one part."""
     part, task, beside = PARTS[name]
+    calls, unit = part(n, width, modules)
     with threadpool_limits(1):
-        for by, spent, unit, value in part(n, width, modules):
-            yield {
-                "task": task,
-                "by": by,
-                "CPU-s": "" if spent is None else spent,
-                "ratio": "" if spent is None else f"{spent / unit:.2f} {beside}",
-                "sum of correlations": "" if value is None else f"{value:.6f}",
-            }
+        turns = take_turns({by: call for by, (call, _) in calls.items()}, rounds, SLOW)
+    for by, (_, answer) in calls.items():
+        if by in turns.failures:
+            yield {"task": task, "by": f"{by}: {turns.failures[by]}"}
+            continue
+        times = np.array(turns.times[by]) * (N_FITS if "times one fit" in by else 1)
+        row = {"task": task, "by": by, **columns(times, turns.times[unit])}
+        row["ratio"] = f"{row['ratio']:.2f} {beside}"
+        row["sum of correlations"] = f"{answer(turns.answers[by]):.6f}" if answer else ""
+        yield row
+    for peer in PEERS if name == "two" else ["cca-zoo"]:
+        if peer not in modules:
+            yield {"task": task, "by": f"{peer}: {notes[peer]}"}
 
 
-def text(record):
-    """The record as reStructuredText."""
-    rows = [row for name in PARTS for row in record.get(name, [])]
-    stream, peers = record.get("stream"), record["peers"].items()
-    lines = [table(rows)] if rows else []
+def report(results):
+    """One row a part and contender, the stream, and the peers."""
+    rows = [row for name in PARTS for row in results.get(name, [])]
+    stream, peers = results.get("stream"), results["peers"].items()
+    parts = [table(rows)] if rows else []
     if stream:
-        lines.append(
+        parts.append(
             f"A stream of {stream['rows']:,} rows of 100 and 100 columns: {stream['CPU-s']:.1f} "
             f"CPU-s in ``partial_fit``, {stream['resident MB']:.0f} MB resident at most."
         )
-    lines.append("Peers: " + "; ".join(f"{name} {note}" for name, note in peers) + ".")
-    return "\n".join([*lines, "", record["machine"], ""])
+    parts.append("Peers: " + "; ".join(f"{name} {note}" for name, note in peers) + ".")
+    return "\n".join(parts) + "\n"
 
 
 def main(argv=None):
@@ -220,6 +228,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--columns", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stream", type=int, default=10_000_000)
     parser.add_argument(
         "--parts", nargs="+", default=[*PARTS, "stream"], choices=[*PARTS, "stream"]
@@ -227,23 +236,14 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, help="parts not run are kept as they are there")
     options = parser.parse_args(argv)
     modules, notes = peers()
-    path = options.out and options.out / "cca_speed.json"
-    record = json.loads(path.read_text()) if path and path.exists() else {}
-    record |= {"peers": notes, "machine": versions()}
+    results = load(options.out, "cca_speed", {}) | {"peers": notes}
     for name in options.parts:
         if name == "stream":
-            record[name] = streamed(options.stream, 100)
-            print(record[name])
+            results[name] = streamed(options.stream, 100)
             continue
-        record[name] = []
-        for row in measure(name, options.rows, options.columns, modules):
-            print(*row.values(), sep="  ", flush=True)
-            record[name].append(row)
-    print(text(record))
-    if path:
-        options.out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record, indent=1) + "\n")
-        path.with_suffix(".rst").write_text(text(record))
+        sizes = options.rows, options.columns
+        results[name] = list(measure(name, *sizes, modules, notes, options.rounds))
+    save(options.out, "cca_speed", report(results), results)
 
 
 if __name__ == "__main__":

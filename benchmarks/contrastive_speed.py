@@ -14,13 +14,9 @@ interpreter, libraries and vectors (`vectors alone` in the table) included.
 """
 
 import argparse
-import json
-import platform
 import subprocess
 import sys
-import time
 from functools import partial
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,7 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from mmgraph.engine.contrast import BLOCK_ENTRIES, LOSSES
 
-from ._report import table
+from ._clock import columns, take_turns
+from ._report import save, table
 
 LOG_SCALE, SHIFT = float(np.log(1 / 0.07)), -10.0
 
@@ -75,19 +72,6 @@ def contestants():
     return found
 
 
-def timed(contestants, Z, W, turns):
-    """CPU seconds of each, in turns, after one turn that does not count."""
-    seconds = {name: [] for name in contestants}
-    with threadpool_limits(1):
-        for turn in range(turns + 1):
-            for name, step in contestants.items():
-                start = time.process_time()
-                step(Z, W)
-                if turn:
-                    seconds[name].append(time.process_time() - start)
-    return seconds
-
-
 def peak(name, n_rows, n_components):
     """The most memory of a process that takes two steps, in MB; of none: vectors alone.
 
@@ -105,6 +89,11 @@ def peak(name, n_rows, n_components):
     return float(result.stdout) / 1024
 
 
+def report(results):
+    """One row a step."""
+    return table(results)
+
+
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -113,37 +102,21 @@ def main(argv=None):
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
-    found = timed(contestants(), *vectors(options.rows, options.components), options.turns)
-    floor = np.array(found["products alone"])
-    memory = {name: peak(name, options.rows, options.components) for name in found}
-    results = [
-        {
-            "step": name,
-            "CPU-s": float(np.median(seconds)),
-            "times the products": float(np.median(np.array(seconds) / floor)),
-            "MB": round(memory[name]),
-        }
-        for name, seconds in found.items()
-    ]
-    alone = peak(None, options.rows, options.components)
-    results.append(
-        {"step": "vectors alone", "CPU-s": "", "times the products": "", "MB": round(alone)}
-    )
-    text = table(results)
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "contrastive_speed.rst").write_text(text)
-        about = {
-            "rows": options.rows,
-            "components": options.components,
-            "turns": options.turns,
-            "machine": platform.machine(),
-            "numpy": version("numpy"),
-            "torch": version("torch") if find_spec("torch") else None,
-        }
-        record = json.dumps({"about": about, "results": results}, indent=1)
-        (options.out / "contrastive_speed.json").write_text(record + "\n")
+    Z, W = vectors(options.rows, options.components)
+    steps = {name: partial(step, Z, W) for name, step in contestants().items()}
+    with threadpool_limits(1):
+        for step in steps.values():
+            step()  # compiles
+        times = take_turns(steps, options.turns).times
+    results = []
+    for name, taken in times.items():
+        megabytes = round(peak(name, options.rows, options.components))
+        results.append({"step": name, **columns(taken, times["products alone"]), "MB": megabytes})
+    alone = round(peak(None, options.rows, options.components))
+    results.append({"step": "vectors alone", "MB": alone})
+    if not find_spec("torch"):
+        results.append({"step": "PyTorch (not installed)"})
+    save(options.out, "contrastive_speed", report(results), results)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ the same run. Without a GPU it says so and writes nothing.
 """
 
 import argparse
-import json
 import time
 from functools import partial
 from pathlib import Path
@@ -19,11 +18,13 @@ import mmgraph as mg
 from mmgraph.backend import arrays, kernels
 from mmgraph.engine.contrast import clip
 
+from ._report import save, table
+
 REPEATS = 5
 
 
 def clock(cupy, job, repeats=REPEATS):
-    """Median time of a job, in seconds."""
+    """Wall seconds of a job, for each repeat."""
     job()
     times = []
     for _ in range(repeats):
@@ -32,7 +33,7 @@ def clock(cupy, job, repeats=REPEATS):
         job()
         cupy.cuda.Device().synchronize()
         times.append(time.perf_counter() - start)
-    return float(np.median(times))
+    return np.array(times)
 
 
 def floor(cupy, size):
@@ -41,9 +42,9 @@ def floor(cupy, size):
     for dtype in (np.float32, np.float64):
         A = cupy.ones((size, size), dtype)
         out = cupy.empty_like(A)
-        seconds = clock(cupy, partial(cupy.matmul, A, A, out=out))
+        seconds = np.median(clock(cupy, partial(cupy.matmul, A, A, out=out)))
         rates[np.dtype(dtype).name] = size**3 / seconds
-    rates["copy"] = 2 * A.nbytes / clock(cupy, partial(cupy.copyto, out, A))
+    rates["copy"] = 2 * A.nbytes / np.median(clock(cupy, partial(cupy.copyto, out, A)))
     return rates
 
 
@@ -164,32 +165,29 @@ def run(cupy, shrink=1):
     except ImportError:
         torch = None
     for name, job, work, peer in jobs(cupy, shrink):
-        seconds, row = clock(cupy, job), {"job": name}
-        row["seconds"] = seconds
-        row["share of the floor"] = work and work[0] / rates[work[1]] / seconds
-        row["over torch"] = None
-        if torch is not None and peer is not None:
-            row["over torch"] = seconds / clock(cupy, peer(torch))
+        times = clock(cupy, job)
+        seconds = float(np.median(times))
+        row = {"job": name, "wall-s": seconds}
+        row["least to most"] = f"{times.min():.3g} to {times.max():.3g}"
+        row["share of the floor"] = work and float(work[0] / rates[work[1]] / seconds)
+        row["ratio to torch"] = None
+        if peer is not None:
+            row["ratio to torch"] = "not installed"
+            if torch is not None:
+                row["ratio to torch"] = float(np.median(times / clock(cupy, peer(torch))))
         yield row
 
 
-def table(found, device):
-    """The rows as a page."""
-    lines = [f"On {device}.", "", ".. list-table::", "   :header-rows: 1", ""]
-    for cells in [list(found[0]), *([_cell(v) for v in row.values()] for row in found)]:
-        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(cells)]
-    return "\n".join([*lines, ""])
-
-
-def _cell(value):
-    return "" if value is None else value if isinstance(value, str) else f"{value:.3g}"
+def report(results):
+    """The device, and one row a job."""
+    return f"On {results['device']}.\n\n{table(results['jobs'], number='.3g')}"
 
 
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--shrink", type=int, default=1, help="divides the sizes, for a trial")
-    parser.add_argument("--out", default="docs/results", help="folder of the tables")
+    parser.add_argument("--out", type=Path, help="folder of the tables")
     options = parser.parse_args(argv)
     try:
         arrays.resolve_device("cuda")
@@ -200,13 +198,11 @@ def main(argv=None):
 
     found = []
     for row in run(cupy, options.shrink):
-        print(*map(_cell, row.values()), sep="  ", flush=True)
+        print(*row.values(), sep="  ", flush=True)
         found.append(row)
     device = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-    folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "gpu.rst").write_text(table(found, device))
-    (folder / "gpu.json").write_text(json.dumps([{"device": device}, *found], indent=1) + "\n")
+    results = {"device": device, "jobs": found}
+    save(options.out, "gpu", report(results), results)
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def measure(make, theory, repeats):
     }
 
 
-def table(results):
+def report(results):
     """Exponents, and the costs they are from."""
     head = ["what is doubled", "exponent", "last doubling", "theory", "CPU-seconds"]
     cells = [
@@ -172,7 +172,7 @@ def main(argv=None):
         if name.lower().startswith(tuple(job.lower() for job in options.jobs)):
             results[name] = measure(make, theory, options.repeats)
             print(name, results[name], flush=True)
-    save(options.out, "growth", table(results), results)
+    save(options.out, "growth", report(results), results)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@
 100 sequences of 1,000 frames of 20 columns, 16 states with diagonal Gaussians, 10 iterations of EM
 from the same values, on one thread. Then mixtures with as many Gaussians, the same frames in
 10,000 sequences of all lengths, two left-right chains of 5 states that are at most one state apart
-beside a matrix over all 25 pairs, and the memory that a model of many states needs. Each time is
-the least of ``--repeats``, in CPU-seconds; only ratios within a run count.
+beside a matrix over all 25 pairs, and the memory that a model of many states needs. All take turns;
+each time is the median of ``--repeats``, one of what takes more than five CPU-seconds. The ratio is
+to mmgraph on the same job; only ratios within a run count.
 """
 
 import os
@@ -15,7 +16,6 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import argparse  # noqa: E402
-import json  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
@@ -31,7 +31,11 @@ from mmgraph.engine.markov import Data, Model, Priors, Stream, train  # noqa: E4
 from mmgraph.engine.ties import Coupled, joint_states  # noqa: E402
 from mmgraph.engine.transitions import Dense  # noqa: E402
 
+from ._clock import clock, columns, take_turns  # noqa: E402
+from ._report import save, table  # noqa: E402
+
 N_STATES, N_COLUMNS, N_SEQUENCES, N_FRAMES, N_ITER = 16, 20, 100, 1000, 10
+SLOW = 5  # CPU seconds of a fit that is not repeated
 
 
 def rows(rng, n_states=N_STATES, n_sequences=N_SEQUENCES, n_frames=N_FRAMES):
@@ -99,9 +103,9 @@ def theirs(implementation, lengths, means, variances, *, n_mix=1):
     return model
 
 
-def chains(x, n_states=5):
+def chains(x, n_states=5, n_frames=N_FRAMES):
     """Two streams with left-right chains: close to each other, and as a matrix over all pairs."""
-    offsets = np.arange(N_SEQUENCES + 1) * N_FRAMES
+    offsets = np.arange(N_SEQUENCES + 1) * n_frames
     halves = np.split(Scale.of(x).encode(x), 2, axis=1)
     own = [Gaussian(half[:n_states], np.ones((n_states, half.shape[1]))) for half in halves]
     shown = np.ones(len(x), bool)
@@ -133,86 +137,71 @@ def learn(model, data):
     return call
 
 
-def interleaved(calls, repeats):
-    """Least CPU-seconds of calls by name, taken in turn."""
-    found = dict.fromkeys(calls, np.inf)
-    for call in calls.values():
-        call()  # compiles
-    for _ in range(repeats):
-        for name, call in calls.items():
-            found[name] = min(found[name], seconds(call, 1))
-    return found
-
-
-def seconds(call, repeats):
-    """Least CPU-seconds of some calls."""
-    found = []
-    for _ in range(repeats):
-        before = time.process_time()
-        call()
-        found.append(time.process_time() - before)
-    return min(found)
-
-
 def refit(model, X):
     """Fit from the values that the model has now, whenever called."""
     start = model.model_
 
     def call():
         model.model_ = start
-        model.fit(X)
+        return model.fit(X)
 
     return call
 
 
-def run(repeats=3, seed=0):
-    """One row a job and program."""
+def contenders(n_frames, seed):
+    """Calls by job and program, each fitting from the same values."""
     rng = np.random.default_rng(seed)
-    x = rows(rng)
+    x = rows(rng, n_frames=n_frames)
     n = len(x)
-    even = np.full(N_SEQUENCES, N_FRAMES)
+    even = np.full(N_SEQUENCES, n_frames)
     means = x[rng.choice(n, N_STATES, replace=False)]
     variances = np.tile(x.var(axis=0), (N_STATES, 1))
-    ragged = np.bincount(rng.choice(10_000, n - 10_000), minlength=10_000) + 1
+    ragged = np.bincount(rng.choice(n // 10, n - n // 10), minlength=n // 10) + 1
     jobs = {
         "Gaussians": (even, {}),
         "Gaussians, float32": (even, {"dtype": "float32"}),
-        "Gaussians, 10,000 ragged sequences": (ragged, {}),
+        f"Gaussians, {n // 10:,} ragged sequences": (ragged, {}),
         "4 states of 4 Gaussians": (even, {"n_mix": 4}),
     }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fits = {
-            job: ours(x, lengths, means, variances, **options)
-            for job, (lengths, options) in jobs.items()
-        }
-        own = interleaved({job: refit(*fit) for job, fit in fits.items()}, repeats)
+    peers = {"Gaussians": ("scaling", "log"), "4 states of 4 Gaussians": ("log",)}
+    calls = {}
     for job, (lengths, options) in jobs.items():
-        model, _ = fits[job]
-        yield {"job": job, "program": "mmgraph", "CPU-s": own[job]}
-        if job == "Gaussians":
-            likelihood = (
-                model.history_["log_likelihood"][-1] - model.model_.streams[0].scale.log_volume
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            calls[job, "mmgraph"] = refit(*ours(x, lengths, means, variances, **options))
+        for kind in peers.get(job, ()) if find_spec("hmmlearn") else ():
+            options = {"n_mix": options.get("n_mix", 1)}
+            calls[job, f"hmmlearn, {kind}"] = lambda kind=kind, lengths=lengths, options=options: (
+                theirs(kind, lengths, means, variances, **options).fit(x, lengths)
             )
-        names = {"Gaussians": ("scaling", "log"), "4 states of 4 Gaussians": ("log",)}.get(job, ())
-        for implementation in names:
-            model = theirs(implementation, lengths, means, variances, n_mix=options.get("n_mix", 1))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                took = seconds(lambda model=model, lengths=lengths: model.fit(x, lengths), 1)
-            name = f"hmmlearn, {implementation}"
-            row = {"job": job, "program": name, "CPU-s": took}
-            if job == "Gaussians":
-                gap = abs(likelihood - model.monitor_.history[-1] / n)
-                row["likelihood differs by"] = f"{gap / abs(likelihood):.0e}"
-            yield row
-    models, data = chains(x)
-    calls = {name: learn(model, data) for name, model in models.items()}
-    for name, took in interleaved(calls, repeats).items():
-        yield {"job": "Two chains of 5 states, asynchrony 1", "program": name, "CPU-s": took}
-    for peer in ("dynamax", "pomegranate"):
+    models, data = chains(x, n_frames=n_frames)
+    for name, model in models.items():
+        calls["Two chains of 5 states, asynchrony 1", name] = learn(model, data)
+    return calls, n
+
+
+def run(n_frames=N_FRAMES, repeats=3, seed=0):
+    """One row a job and program."""
+    calls, n = contenders(n_frames, seed)
+    for (_, program), call in calls.items():
+        if "mmgraph" in program:
+            clock(call)  # compiles
+    turns = take_turns(calls, repeats, SLOW)
+    for (job, program), times in turns.times.items():
+        beside = turns.times[job, "mmgraph"]
+        row = {"job": job, "program": program, **columns(times, beside)}
+        if job == "Gaussians" and program != "mmgraph":
+            own = turns.answers[job, "mmgraph"]
+            likelihood = own.history_["log_likelihood"][-1]
+            likelihood -= own.model_.streams[0].scale.log_volume
+            gap = abs(likelihood - turns.answers[job, program].monitor_.history[-1] / n)
+            row["likelihood differs by"] = f"{gap / abs(likelihood):.0e}"
+        yield row
+    for (job, program), why in turns.failures.items():
+        yield {"job": job, "program": f"{program}: {why}"}
+    for peer in ("hmmlearn", "dynamax", "pomegranate"):
         if find_spec(peer) is None:
-            yield {"job": "Gaussians", "program": f"{peer} (not installed)", "CPU-s": None}
+            yield {"job": "Gaussians", "program": f"{peer} (not installed)"}
 
 
 def peak():
@@ -246,51 +235,40 @@ def memory(n_states=1024, n_sequences=100, n_frames=1000):
     return peak() - before, took
 
 
-def table(results):
-    """The results as a reStructuredText list-table."""
-    columns = ["job", "program", "CPU-s", "ratio", "likelihood differs by"]
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    lines += [f"   {'*' if i == 0 else ' '} - {name}" for i, name in enumerate(columns)]
-    own = {row["job"]: row["CPU-s"] for row in results if row["program"] == "mmgraph"}
-    for row in results:
-        took = row["CPU-s"]
-        cells = [row["job"], row["program"], "", "", row.get("likelihood differs by", "")]
-        if took is not None:
-            cells[2:4] = f"{took:.2f}", f"{took / own[row['job']]:.1f}"
-        lines += [f"   {'*' if i == 0 else ' '} - {c}".rstrip() for i, c in enumerate(cells)]
-    return "\n".join(lines) + "\n"
+def report(results):
+    """One row a job and program, and the memory."""
+    rows = results["jobs"]
+    if "ratio" not in rows[0]:  # of an earlier form
+        own = {r["job"]: r["CPU-s"] for r in rows if r["program"] == "mmgraph"}
+        ratios = [r["CPU-s"] and r["CPU-s"] / own[r["job"]] for r in rows]
+        rows = [r | {"ratio": ratio} for r, ratio in zip(rows, ratios, strict=True)]
+    memory = results["memory"]
+    spent = f", {memory['CPU-s']:.0f} CPU-seconds" if "CPU-s" in memory else ""
+    return (
+        f"{table(rows)}\nOne step of EM of {memory['states']} states over 100 sequences of "
+        f"{memory.get('frames', 1000):,} frames: {memory['MiB']:.0f} MiB above the data{spent}.\n"
+    )
 
 
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--frames", type=int, default=N_FRAMES, help="of each sequence")
     parser.add_argument("--memory", action="store_true", help="measure the memory, and stop")
     parser.add_argument("--states", type=int, default=1024, help="of the model whose memory it is")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
     if options.memory:
-        print(*memory(options.states))
+        print(*memory(options.states, n_frames=options.frames))
         return
-    results = []
-    for row in run(options.repeats):
-        print(*row.values(), flush=True)
-        results.append(row)
-    command = [sys.executable, "-m", "benchmarks.hmm_speed", "--memory", "--states"]
-    answer = subprocess.run(
-        [*command, str(options.states)], capture_output=True, text=True, check=True
-    )
-    mebibytes, took = map(float, answer.stdout.split())
-    note = (
-        f"\nOne step of EM of {options.states} states over 100 sequences of 1,000 frames: "
-        f"{mebibytes:.0f} MiB above the data, {took:.0f} CPU-seconds.\n"
-    )
-    print(table(results), note)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "hmm_speed.rst").write_text(table(results) + note)
-        kept = {"jobs": results, "memory": {"states": options.states, "MiB": mebibytes}}
-        (options.out / "hmm_speed.json").write_text(json.dumps(kept, indent=1) + "\n")
+    command = [sys.executable, "-m", "benchmarks.hmm_speed", "--memory"]
+    command += ["--states", str(options.states), "--frames", str(options.frames)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    mebibytes, spent = map(float, answer.stdout.split())
+    space = {"states": options.states, "frames": options.frames, "MiB": mebibytes, "CPU-s": spent}
+    results = {"jobs": list(run(options.frames, options.repeats)), "memory": space}
+    save(options.out, "hmm_speed", report(results), results)
 
 
 if __name__ == "__main__":

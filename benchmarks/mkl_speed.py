@@ -16,8 +16,7 @@ import argparse
 import json
 import subprocess
 import sys
-import time
-import warnings
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -28,31 +27,23 @@ from threadpoolctl import threadpool_limits
 
 import mmgraph as mg
 
-from ._report import table
+from ._clock import clock, columns, take_turns
+from ._report import cell, load, save, table
 
 VIEWS = ("fac", "fou", "kar", "pix", "zer", "mor")
 RANK, N_ROWS = 200, (5_000, 10_000, 20_000)
 N_KERNELS, N_EXACT = (10, 100), 2_000
-PEERS = ("MKLpy", "himalaya")
+PEERS, SLOW = ("MKLpy", "himalaya"), 10
 
 
-def views():
+def views(n_train):
     """Standardised rows, their layout, labels, training and test rows."""
     data = mg.datasets.fetch_multiple_features(verbose=False)
     X, modalities = mg.pack(**{name: data[name] for name in VIEWS})
     order = np.random.default_rng(0).permutation(len(X))
-    train, test = order[:1000], order[1000:]
+    train, test = order[:n_train], order[n_train : 2 * n_train]
     X = (X - X[train].mean(axis=0)) / X[train].std(axis=0)
     return X, modalities, data.target, train, test
-
-
-def seconds(call, *args):
-    """Processor time of a call, and what it returned."""
-    start = time.process_time()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = call(*args)
-    return time.process_time() - start, found
 
 
 def grams(X, modalities, kernels, rows, columns):
@@ -117,51 +108,45 @@ def absent(peer):
     return ""
 
 
-def timed(n_rounds):
+def timed(n_rounds, n_train):
     """Rows of the table of times."""
-    X, modalities, digit, train, test = views()
-    tasks = {"even/odd": digit % 2, "10 classes": digit}
+    X, modalities, digit, train, test = views(n_train)
     kernels = mg.MKLClassifier(solver="mean", probability=False, modalities=modalities)
     kernels = kernels.fit(X[train], digit[train]).kernels_
-    runs, right = {}, {}
-
-    def note(task, by, call, *args):
-        spent, predicted = seconds(call, *args)
-        runs.setdefault((task, by), []).append(spent)
-        right[task, by] = float(np.mean(predicted == tasks[task][test]))
-
-    for turn in range(n_rounds):
-        spent, K = seconds(grams, X, modalities, kernels, train, train)
-        more, K_new = seconds(grams, X, modalities, kernels, test, train)
-        middle, middle_new = np.mean(K, axis=0), np.mean(K_new, axis=0)
-        for task, labels in tasks.items():
-            y = labels[train]
-            runs.setdefault((task, "the 30 Gram matrices, by scikit-learn"), []).append(
-                spent + more
-            )
-            note(task, "SVC on the ready mean kernel", ready_mean, middle, middle_new, y)
-            for solver in ("alignf", "easy", "mean", "lp"):
-                for probability in (False, True) if solver == "alignf" else (False,):
-                    model = mg.MKLClassifier(
-                        solver=solver, probability=probability, modalities=modalities
-                    )
-                    by = f"mmgraph ``{solver}``" + ", with probabilities" * probability
-                    note(task, by, fit_predict, model, X[train], y, X[test])
-            if turn == 0:
-                for peer in PEERS:
-                    if not absent(peer) and (peer, task) != ("himalaya", "even/odd"):
-                        note(task, LABELS[peer], CALLS[peer], K, K_new, y)
-                        print(task, peer, runs[task, LABELS[peer]], flush=True)
-    rows = []
-    for (task, by), spent in runs.items():
-        accuracy = right.get((task, by))
-        rows.append(
-            {"task": task, "by": by, "CPU-s": float(np.median(spent)), "accuracy": accuracy}
-        )
+    K, K_new = (grams(X, modalities, kernels, some, train) for some in (train, test))
+    middle, middle_new = np.mean(K, axis=0), np.mean(K_new, axis=0)
+    tasks, calls = {"even/odd": digit % 2, "10 classes": digit}, {}
+    calls["both", "the 30 Gram matrices, by scikit-learn"] = lambda: [
+        len(grams(X, modalities, kernels, some, train)) for some in (train, test)
+    ]
+    for task, labels in tasks.items():
+        y = labels[train]
+        mean = "SVC on the ready mean kernel"
+        calls[task, mean] = partial(ready_mean, middle, middle_new, y)
+        for solver in ("alignf", "easy", "mean", "lp"):
+            for probability in (False, True) if solver == "alignf" else (False,):
+                model = mg.MKLClassifier(
+                    solver=solver, probability=probability, modalities=modalities
+                )
+                by = f"mmgraph ``{solver}``" + ", with probabilities" * probability
+                calls[task, by] = partial(fit_predict, model, X[train], y, X[test])
+        for peer in PEERS:
+            if not absent(peer) and (peer, task) != ("himalaya", "even/odd"):
+                calls[task, LABELS[peer]] = partial(CALLS[peer], K, K_new, y)
+    turns = take_turns(calls, n_rounds, SLOW)
+    for task, by in calls:
+        if (task, by) in turns.failures:
+            yield {"task": task, "by": f"{by}: {turns.failures[task, by]}"}
+            continue
+        beside = turns.times.get((task, "mmgraph ``alignf``"))
+        row = {"task": task, "by": by, **columns(turns.times[task, by], beside)}
+        if task in tasks:
+            right = turns.answers[task, by] == tasks[task][test]
+            row["accuracy"] = float(np.mean(right))
+        yield row
     for peer in PEERS:
         if absent(peer):
-            rows.append({"task": "", "by": f"{LABELS[peer]} (not installed)"})
-    return rows
+            yield {"task": "", "by": f"{LABELS[peer]} (not installed)"}
 
 
 def many_rows(n, n_kernels, rank, solver="alignf"):
@@ -181,8 +166,8 @@ def many_rows(n, n_kernels, rank, solver="alignf"):
         probability=False,
         modalities={str(i): slice(10 * i, 10 * i + 10) for i in range(5)},
     )
-    fit, _ = seconds(model.fit, X[:n], y[:n])
-    new, score = seconds(model.score, X[n:], y[n:])
+    (fit, _), _ = clock(model.fit, X[:n], y[:n])
+    (new, _), score = clock(model.score, X[n:], y[n:])
     found = {"rows": n, "kernels": len(model.kernels_), "fit, CPU-s": fit, "predict, CPU-s": new}
     return found | {"accuracy": score, "MB at most": _peak(), "MB before": base}
 
@@ -206,56 +191,45 @@ def alone(*args):
     return found
 
 
-def text(record):
-    """The record as reStructuredText."""
+def report(results):
+    """The parts that were run."""
     parts = []
-    if "time" in record:
-        rows = [
-            row | {"accuracy": "" if row.get("accuracy") is None else f"{row['accuracy']:.3f}"}
-            for row in record["time"]
-        ]
-        parts.append(table(rows, ["task", "by", "CPU-s", "accuracy"]))
+    if "time" in results:
+        rows = [row | {"accuracy": cell(row.get("accuracy"), ".3f")} for row in results["time"]]
+        parts.append(table(rows))
     for part, title in (("rank", f"At rank {RANK}:"), ("exact", "Exact, without a cache:")):
-        if part in record:
-            parts += [title, "", table([_short(row) for row in record[part]])]
-    return "\n".join([*parts, record["machine"], ""])
-
-
-def _short(row):
-    return {k: f"{v:,}" if k == "rows" else v for k, v in row.items()}
+        if part in results:
+            rows = [row | {"rows": f"{row['rows']:,}"} for row in results[part]]
+            parts += [title, "", table(rows)]
+    return "\n".join(parts)
 
 
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", type=int, nargs="+", default=list(N_ROWS))
+    parser.add_argument("--train", type=int, default=1000, help="rows of the part time")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=list(N_ROWS), help="of the part rank"
+    )
     parser.add_argument("--exact-rows", type=int, default=N_EXACT)
     everything = ["time", "rank", "exact"]
     parser.add_argument("--parts", nargs="+", default=everything, choices=everything)
     parser.add_argument("--out", type=Path, help="parts not run are kept as they are there")
     options = parser.parse_args(argv)
-    path = options.out and options.out / "mkl_speed.json"
-    record = json.loads(path.read_text()) if path and path.exists() else {}
+    results = load(options.out, "mkl_speed", {})
     if "time" in options.parts:
-        peers = [f"{peer} {version(peer)}" for peer in PEERS if not absent(peer)]
-        record["machine"] = versions(*peers)
         with threadpool_limits(1):
-            record["time"] = timed(options.rounds)
-    record.setdefault("machine", versions())
+            results["time"] = list(timed(options.rounds, options.train))
     if "rank" in options.parts:
-        record["rank"] = [alone(n, 30, RANK) for n in options.rows]
+        results["rank"] = [alone(n, 30, RANK) for n in options.rows]
     if "exact" in options.parts:
-        record["exact"] = [
+        results["exact"] = [
             {"solver": solver, **alone(options.exact_rows, m, None, solver)}
             for solver in ("alignf", "simple")
             for m in N_KERNELS
         ]
-    print(text(record))
-    if path:
-        options.out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record, indent=1) + "\n")
-        path.with_suffix(".rst").write_text(text(record), encoding="utf-8")
+    save(options.out, "mkl_speed", report(results), results)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,11 @@ something.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 import tracemalloc
-import warnings
 from functools import partial
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,7 +35,8 @@ from mmgraph.engine.learning import Data, Settings, construct, learn
 from mmgraph.engine.likelihood import annealed_log_partition
 from mmgraph.engine.units import Bernoulli
 
-from ._report import table
+from ._clock import clock
+from ._report import save, table
 
 SIZES = [(784, 1024, 256), (784, 500, 100), (784, 12, 100)]  # visible, hidden, batch
 STEPS = 5  # a turn
@@ -163,8 +161,8 @@ def rbms(X, n_hidden, batch):
 
 
 WAYS = {"mmgraph": mmgraph, "its products": products, "scikit-learn": scikit_learn}
-WAYS |= {"PyTorch": pytorch} if find_spec("torch") else {}
-WAYS |= {"rbms": rbms} if find_spec("rbms") else {}
+PEERS = {"PyTorch": ("torch", pytorch), "rbms": ("rbms", rbms)}
+WAYS |= {name: way for name, (module, way) in PEERS.items() if find_spec(module)}
 
 
 # --- the measurements -----------------------------------------------------------------------------
@@ -200,34 +198,52 @@ def step(seconds):
                 "CPU / products": float(np.median(taken[:, 0] / times["its products"][:, 0])),
                 "wall / products": float(np.median(taken[:, 1] / times["its products"][:, 1])),
                 "CPU / mmgraph": float(np.median(taken[:, 0] / times["mmgraph"][:, 0])),
+                "least to most, CPU-ms": "{:.3g} to {:.3g}".format(
+                    *np.quantile(taken[:, 0] / STEPS, [0, 1])
+                ),
             }
+        for name in PEERS:
+            if name not in WAYS:
+                yield {
+                    "threads": int(os.environ["OMP_NUM_THREADS"]),
+                    "visible x hidden, batch": f"{n_visible} x {n_hidden}, {batch}",
+                    "": f"{name} (not installed)",
+                }
 
 
 def annealing(n_temperatures, n_chains=1000, n_visible=784, n_hidden=500, repeats=3):
     """A temperature of forward annealing beside its two products."""
     model, _ = machine([binary(500, n_visible)], n_hidden)
     v, h = binary(n_chains, n_visible), binary(n_chains, n_hidden)
-    w = model.weights[0]
-    taken = []
-    for _ in range(repeats):
-        start = time.process_time()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            annealed_log_partition(
-                model, [{}], key(1), n_chains=n_chains, n_temperatures=n_temperatures
-            )
-        middle = time.process_time()
+    w, taken = model.weights[0], []
+
+    def pairs():
         for _ in range(n_temperatures - 1):
             v @ w, h @ w.T
-        taken.append((middle - start, time.process_time() - middle))
+
+    for _ in range(repeats):
+        whole, _ = clock(
+            partial(
+                annealed_log_partition,
+                model,
+                [{}],
+                key(1),
+                n_chains=n_chains,
+                n_temperatures=n_temperatures,
+            )
+        )
+        products, _ = clock(pairs)
+        taken.append((*whole, products[0]))
     taken = np.array(taken) * 1e3 / (n_temperatures - 1)
     yield {
         "chains": n_chains,
         "temperatures": n_temperatures,
         "visible x hidden": f"{n_visible} x {n_hidden}",
         "CPU-ms a temperature": float(np.median(taken[:, 0])),
-        "of its products": float(np.median(taken[:, 1])),
-        "ratio": float(np.median(taken[:, 0] / taken[:, 1])),
+        "least to most": "{:.3g} to {:.3g}".format(*np.quantile(taken[:, 0], [0, 1])),
+        "wall-ms a temperature": float(np.median(taken[:, 1])),
+        "of its products": float(np.median(taken[:, 2])),
+        "ratio": float(np.median(taken[:, 0] / taken[:, 2])),
     }
 
 
@@ -303,11 +319,6 @@ def growth(doublings=4, repeats=5):
         }
 
 
-def installed(package):
-    """Whether a package is there."""
-    return bool(find_spec(package.replace("scikit-learn", "sklearn")))
-
-
 def with_threads(n_threads, name, argument):
     """Run one measurement in a process of its own, with a number of threads; return its rows."""
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -322,11 +333,18 @@ def with_threads(n_threads, name, argument):
     return json.loads(done.stdout)
 
 
+def report(results):
+    """A table a question."""
+    named = {name: results[name] for name in ("step", "annealing", "memory", "growth")}
+    return "\n".join(f"{name.capitalize()}\n\n{table(rows)}" for name, rows in named.items())
+
+
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seconds", type=float, default=6, help="of every size of a step")
     parser.add_argument("--temperatures", type=int, default=60)
+    parser.add_argument("--doublings", type=int, default=4)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -339,20 +357,9 @@ def main(argv=None):
         "step": [row for n in (1, 2) for row in with_threads(n, "step", options.seconds)],
         "annealing": with_threads(1, "annealing", options.temperatures),
         "memory": with_threads(1, "memory", 2),
-        "growth": with_threads(1, "growth", 4),
+        "growth": with_threads(1, "growth", options.doublings),
     }
-    text = "\n".join(f"{name.capitalize()}\n\n{table(rows)}" for name, rows in results.items())
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "speed.rst").write_text(text)
-        packages = ["numpy", "scipy", "numba", "scikit-learn", "torch", "rbms"]
-        results["with"] = {
-            "python": platform.python_version(),
-            "processor": platform.processor() or platform.machine(),
-            **{name: version(name) for name in packages if installed(name)},
-        }
-        (options.out / "speed.json").write_text(json.dumps(results, indent=1) + "\n")
+    save(options.out, "speed", report(results), results)
 
 
 if __name__ == "__main__":

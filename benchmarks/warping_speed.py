@@ -6,16 +6,14 @@ Streams of 1,000 and 1,200 frames and 20 columns of normal noise; for canonical 
 frames and 5 columns as well. An iteration of canonical time warping is one canonical correlation
 analysis of the paired frames and one dynamic time warping of the variates. tslearn begins with a
 warping alone and ends after one iteration, so its iteration is what two steps take beyond one; ours
-is a fifth of what six take beyond one. A round takes every row once, in turn, and the best CPU time
-of the rounds counts. What is compiled is compiled before. Peers that are not installed have a row
-that says so. The last rows are 1,000 pairs of 100 to 200 frames and 20 columns, on one thread and
-on two (in wall time; all others take one thread).
+is a fifth of what six take beyond one. A round takes every row once, in turn, and the median of the
+rounds counts; the ratio is to the first row of a task. What is compiled is compiled before. Peers
+that are not installed have a row that says so. The last rows are 1,000 pairs of 100 to 200 frames
+and 20 columns, on one thread and on two (compare their wall time).
 """
 
 import argparse
-import json
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,9 @@ import numpy as np
 from mmgraph.engine import canonical_warping
 from mmgraph.engine.soft_warping import soft_dtw
 from mmgraph.engine.warping import dtw, dtw_distances
+
+from ._clock import clock, columns, take_turns
+from ._report import save, table
 
 
 def streams(n=1000, m=1200, width=20, seed=0):
@@ -81,83 +82,70 @@ def many(pairs, threads):
     return run
 
 
-def tasks():
+def tasks(shrink):
     """What is timed: its subject, who does it, in how many steps (0: whole), and what makes it."""
-    A, B = streams()
-    pairs = [streams(*np.random.default_rng(i).integers(100, 200, 2), seed=i) for i in range(1000)]
+    n, m, few = 1000 // shrink, 1200 // shrink, 300 // shrink
+    A, B = streams(n, m)
+    rngs = map(np.random.default_rng, range(1000 // shrink))
+    pairs = [streams(*rng.integers(100, 200, 2), seed=i) for i, rng in enumerate(rngs)]
     yield "DTW, distance", "mmgraph", 0, lambda: lambda: dtw_distances([(A, B)])
     yield "DTW, distance", "dtaidistance", 0, lambda: dtaidistance(A, B)
     yield "DTW, path", "mmgraph", 0, lambda: lambda: dtw(A, B)
     yield "DTW, path", "tslearn", 0, lambda: tslearn_path(A, B)
     yield "soft-DTW and gradient", "mmgraph", 0, lambda: lambda: soft_dtw(A, B)
     yield "soft-DTW and gradient", "tslearn", 0, lambda: tslearn_soft(A, B)
-    for label, pair in (("1,000 x 1,200 x 20", (A, B)), ("300 x 300 x 5", streams(300, 300, 5))):
+    small = streams(few, few, 5)
+    for label, pair in ((f"{n:,} x {m:,} x 20", (A, B)), (f"{few} x {few} x 5", small)):
         for who, make, most in (("mmgraph", canonical, 6), ("tslearn", tslearn_ctw, 2)):
             for steps in (1, most):
                 key = f"CTW, iteration, {label}", who, steps
                 yield *key, lambda p=pair, make=make, steps=steps: make(*p, steps)
     for threads in (1, 2):
         label = f"mmgraph, {threads} thread{'s' * (threads > 1)}"
-        yield "1,000 pairs", label, 0, lambda threads=threads: many(pairs, threads)
+        yield f"{len(pairs):,} pairs", label, 0, lambda threads=threads: many(pairs, threads)
 
 
-def run(rounds):
+def run(rounds, shrink=1):
     """One row a subject and who does it."""
-    made, seconds, absent = {}, {}, {}
-    for subject, who, steps, make in tasks():
+    calls, absent = {}, {}
+    for subject, who, steps, make in tasks(shrink):
         try:
-            made[subject, who, steps] = make()
-            made[subject, who, steps]()
+            calls[subject, who, steps] = make()
+            clock(calls[subject, who, steps])
         except ImportError:
             absent[subject, who] = "not installed"
-    for _ in range(rounds):
-        for key, call in made.items():
-            clock = time.perf_counter if "thread" in key[1] else time.process_time
-            before = clock()
-            call()
-            seconds[key] = min(seconds.get(key, np.inf), clock() - before)
-    found = {key[:2]: value for key, value in seconds.items() if key[2] == 0} | absent
-    for (subject, who, steps), taken in seconds.items():
-        if steps > 1:
-            found[subject, who] = (taken - seconds[subject, who, 1]) / (steps - 1)
+            calls.pop((subject, who, steps), None)
+    turns = take_turns(calls, rounds)
+    found = {}
+    for (subject, who, steps), taken in turns.times.items():
+        if steps == 0:
+            found[subject, who] = np.array(taken)
+        elif steps > 1:
+            once = np.array(turns.times[subject, who, 1])
+            found[subject, who] = (np.array(taken) - once) / (steps - 1)
     first = {}
-    for subject, who in dict.fromkeys(key[:2] for key in [*made, *absent]):
-        taken = found[subject, who]
-        if isinstance(taken, str):
-            yield {"task": subject, "by": who, "ms": taken}
-            continue
+    for (subject, who), taken in found.items():
         first.setdefault(subject, taken)
-        times = taken / first[subject]
-        yield {"task": subject, "by": who, "ms": 1000 * taken, "times the first": times}
+        yield {"task": subject, "by": who, **columns(taken, first[subject])}
+    failed = {(subject, who): why for (subject, who, _), why in turns.failures.items()}
+    for (subject, who), why in (absent | failed).items():
+        yield {"task": subject, "by": f"{who} ({why})"}
 
 
-def _cell(value):
-    return value if isinstance(value, str) else f"{value:.3g}"
-
-
-def table(results):
-    """The results as a reStructuredText list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in [{name: name for name in results[0]}, *results]:
-        cells = [_cell(row.get(name, "")) for name in results[0]]
-        for mark, cell in zip(["*"] + [" "] * len(cells), cells, strict=False):
-            lines.append(f"   {mark} - {cell}".rstrip())
-    return "\n".join(lines) + "\n"
+def report(results):
+    """One row a task and who does it."""
+    return table(results, number=".3g")
 
 
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--shrink", type=int, default=1, help="divides the sizes, for a trial")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(argv)
-    results = list(run(options.rounds))
-    text = table(results)
-    print(text)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "warping_speed.rst").write_text(text)
-        (options.out / "warping_speed.json").write_text(json.dumps(results, indent=1) + "\n")
+    results = list(run(options.rounds, options.shrink))
+    save(options.out, "warping_speed", report(results), results)
 
 
 if __name__ == "__main__":
