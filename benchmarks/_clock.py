@@ -66,8 +66,10 @@ def columns(times, beside=None):
     cpu, wall = np.array(times).T
     found = {
         "CPU-s": float(np.median(cpu)),
-        "least to most": f"{cpu.min():.3g} to {cpu.max():.3g}" if len(cpu) > 1 else "one run",
+        "least": float(cpu.min()),
+        "most": float(cpu.max()),
         "wall-s": float(np.median(wall)),
+        "ratio": None,
     }
     if beside is not None:
         n = min(len(cpu), len(beside))  # the rounds that both took

@@ -213,7 +213,7 @@ def report(results):
     """One row a part and contender, the stream, and the peers."""
     rows = [row for name in PARTS for row in results.get(name, [])]
     stream, peers = results.get("stream"), results["peers"].items()
-    parts = [table(rows)] if rows else []
+    parts = [table(rows, number=".3g")] if rows else []
     if stream:
         parts.append(
             f"A stream of {stream['rows']:,} rows of 100 and 100 columns: {stream['CPU-s']:.1f} "

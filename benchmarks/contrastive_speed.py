@@ -91,7 +91,7 @@ def peak(name, n_rows, n_components):
 
 def report(results):
     """One row a step."""
-    return table(results)
+    return table(results, number=".3g")
 
 
 def main(argv=None):

@@ -168,7 +168,7 @@ def run(cupy, shrink=1):
         times = clock(cupy, job)
         seconds = float(np.median(times))
         row = {"job": name, "wall-s": seconds}
-        row["least to most"] = f"{times.min():.3g} to {times.max():.3g}"
+        row |= {"least": float(times.min()), "most": float(times.max())}
         row["share of the floor"] = work and float(work[0] / rates[work[1]] / seconds)
         row["ratio to torch"] = None
         if peer is not None:

@@ -245,7 +245,8 @@ def report(results):
     memory = results["memory"]
     spent = f", {memory['CPU-s']:.0f} CPU-seconds" if "CPU-s" in memory else ""
     return (
-        f"{table(rows)}\nOne step of EM of {memory['states']} states over 100 sequences of "
+        f"{table(rows, number='.3g')}\n"
+        f"One step of EM of {memory['states']} states over 100 sequences of "
         f"{memory.get('frames', 1000):,} frames: {memory['MiB']:.0f} MiB above the data{spent}.\n"
     )
 

@@ -196,11 +196,11 @@ def report(results):
     parts = []
     if "time" in results:
         rows = [row | {"accuracy": cell(row.get("accuracy"), ".3f")} for row in results["time"]]
-        parts.append(table(rows))
+        parts.append(table(rows, number=".3g"))
     for part, title in (("rank", f"At rank {RANK}:"), ("exact", "Exact, without a cache:")):
         if part in results:
             rows = [row | {"rows": f"{row['rows']:,}"} for row in results[part]]
-            parts += [title, "", table(rows)]
+            parts += [title, "", table(rows, number=".3g")]
     return "\n".join(parts)
 
 

@@ -51,7 +51,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "mmgraph"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
-ALONE = ("install", "results", "reproduction", "migration", "design", "glossary")
+ALONE = ("install", "reproduction", "migration", "design", "glossary")
 html_sidebars = {page: [] for page in ALONE}
 html_theme_options = {"show_toc_level": 2, "show_prev_next": False}
 

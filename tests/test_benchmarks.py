@@ -1,9 +1,17 @@
 """What the benchmarks compute by themselves."""
 
+import json
+import time
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 import mmgraph as mg
-from benchmarks._mnist import binarised, measure, table
+from benchmarks import _report
+from benchmarks.__main__ import rewrite
+from benchmarks._clock import columns, take_turns
+from benchmarks._mnist import binarised, measure
 from benchmarks.contrastive_retrieval import measure as measure_retrieval
 from benchmarks.mnist_small import HIDDEN, fit_mmgraph, machine, score
 from benchmarks.stream_fusion import noisy
@@ -50,10 +58,81 @@ def test_measured_likelihoods_bracket():
     assert found["test"] == found["test, by reverse"] == found["training"]
 
 
+RESULTS = sorted((Path(__file__).parent.parent / "docs" / "results").glob("*.json"))
+
+
 def test_table_has_a_row_each():
-    text = table([{"a": 1.234, "b": "x"}, {"a": 2.0, "b": ""}])
-    assert text.count("* -") == 3
-    assert "1.23" in text
+    text = _report.table([{"a": 1.234, "b": "x"}, {"a": np.nan, "c": 3}], number=".1f")
+    rows = [row.split("\n     -") for row in text.split("* -")[1:]]
+    assert [[c.strip() for c in row] for row in rows] == [
+        ["a", "b", "c"],
+        ["1.2", "x", ""],
+        ["", "", "3"],
+    ]
+
+
+def test_spread_is_of_several():
+    assert _report.spread([1.0, 3.0], ".1f") == "2.0 ± 1.0"
+    assert _report.spread([2.0], ".1f") == "2.0"
+    assert _report.spread([]) == ""
+
+
+def test_numbers_are_kept_with_their_machine(tmp_path, capsys):
+    assert _report.load(None, "one", []) == []
+    assert _report.load(tmp_path, "one", {"a": 0}) == {"a": 0}
+    _report.save(tmp_path / "new", "one", "the table\n", [{"a": np.float64(0.5)}])
+    assert capsys.readouterr().out == "the table\n\n"
+    record = json.loads((tmp_path / "new" / "one.json").read_text("utf-8"))
+    assert {"command", "environment", "results"} == set(record)
+    assert record["environment"]["versions"]["numpy"] == np.__version__
+    assert _report.load(tmp_path / "new", "one", None) == [{"a": 0.5}]
+    text = (tmp_path / "new" / "one.rst").read_text("utf-8")
+    assert text.startswith("the table\n\nLast run on ")
+    assert record["environment"]["processor"] in text
+
+
+def test_numbers_from_before_are_read(tmp_path):
+    (tmp_path / "old.json").write_text("[1, 2]")
+    assert _report.load(tmp_path, "old", None) == [1, 2]
+    assert _report.measured([1, 2]) == ""
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_tables_follow_from_their_numbers(path, tmp_path):
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    rewrite(copy)
+    assert copy.with_suffix(".rst").read_text("utf-8") == path.with_suffix(".rst").read_text(
+        "utf-8"
+    )
+
+
+def test_turns():
+    calls = []
+
+    def fails():
+        raise AttributeError("no such thing")
+
+    def slow():
+        calls.append("slow")
+        end = time.process_time() + 0.01
+        while time.process_time() < end:
+            pass
+        return 1
+
+    turns = take_turns({"mmgraph": lambda: calls.append("mmgraph"), "a": slow, "b": fails}, 3, 0.01)
+    assert calls == ["mmgraph", "slow", "mmgraph", "mmgraph"]
+    assert turns.answers["a"] == 1
+    assert turns.failures == {"b": "fails: no such thing"}
+    assert [len(times) for times in turns.times.values()] == [3, 1]
+    with pytest.raises(AttributeError, match="no such"):
+        take_turns({"mmgraph": fails}, 1)
+
+
+def test_columns_of_times():
+    found = columns([(2, 4), (6, 6), (4, 5)], [(1, 1), (2, 1), (4, 1)])
+    assert found == {"CPU-s": 4, "least": 2, "most": 6, "wall-s": 5, "ratio": 2}
+    assert columns([(2, 4)], [(1, 1), (8, 8)])["ratio"] == 2
 
 
 def test_retrieval_is_measured_in_both_directions():
