@@ -1,10 +1,13 @@
 """Times of what is compared, taken in turn."""
 
+import os
 import time
 import warnings
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 
 class Turns(NamedTuple):
@@ -22,6 +25,20 @@ class Turns(NamedTuple):
     times: dict
     answers: dict
     failures: dict
+
+
+@contextmanager
+def threads(n):
+    """So many threads for BLAS and mmgraph, in this process and those that it starts."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(n)
+    try:
+        with threadpool_limits(n):
+            yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 def clock(call, *args):

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_info
 
+import mmgraph as mg
+
 PACKAGES = (
-    "mmgraph numpy scipy scikit-learn numba numba-cuda cca-zoo hmmlearn MKLpy himalaya rbms"
+    "numpy scipy scikit-learn numba numba-cuda cca-zoo hmmlearn MKLpy himalaya rbms"
     " multivae dtaidistance tslearn pomegranate dynamax mofapy2 mvlearn pyrcca statsmodels torch"
     " cupy-cuda12x cupy-cuda13x"
 )
@@ -50,7 +52,7 @@ def spread(values, number=".3f"):
 
 def environment():
     """The machine, its threads, and the versions of what may be compared."""
-    found = {}
+    found = {"mmgraph": mg.__version__}
     for name in PACKAGES.split():
         try:
             found[name] = version(name)
@@ -89,6 +91,17 @@ def measured(record):
     )
 
 
+def command():
+    """What was called, but for where it writes."""
+    arguments = sys.argv[1:]
+    if "--out" in arguments:
+        place = arguments.index("--out")
+        del arguments[place : place + 2]
+    return " ".join(
+        [f"python -m benchmarks.{Path(sys.argv[0]).stem}", *map(shlex.quote, arguments)]
+    )
+
+
 def keep(folder, name, results):
     """Write numbers, with the command, the machine and the versions, to a folder, if there is one.
 
@@ -97,9 +110,7 @@ def keep(folder, name, results):
     record : dict
         What was written.
     """
-    command = f"python -m benchmarks.{Path(sys.argv[0]).stem}"
-    command = " ".join([command, shlex.join(sys.argv[1:])]).strip()
-    record = {"command": command, "environment": environment(), "results": results}
+    record = {"command": command(), "environment": environment(), "results": results}
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(record, indent=1, default=float, ensure_ascii=False)

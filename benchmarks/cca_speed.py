@@ -25,11 +25,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import mmgraph as mg
 
-from ._clock import columns, take_turns
+from ._clock import columns, take_turns, threads
 from ._report import load, save, table
 
 K, SHRINKAGE, N_LATENT = 20, 0.1, 10
@@ -174,9 +173,9 @@ def stream(n_rows, width, chunk):
 def streamed(n_rows, width, chunk=50_000):
     """The same in a process of its own."""
     code = (
-        "import json; from threadpoolctl import threadpool_limits; "
+        "import json; from benchmarks._clock import threads; "
         "from benchmarks.cca_speed import stream\n"
-        f"with threadpool_limits(1): print(json.dumps(stream({n_rows}, {width}, {chunk})))"
+        f"with threads(1): print(json.dumps(stream({n_rows}, {width}, {chunk})))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
@@ -193,8 +192,7 @@ def measure(name, n, width, modules, notes, rounds):
     """The rows of the table of one part."""
     part, task, beside = PARTS[name]
     calls, unit = part(n, width, modules)
-    with threadpool_limits(1):
-        turns = take_turns({by: call for by, (call, _) in calls.items()}, rounds, SLOW)
+    turns = take_turns({by: call for by, (call, _) in calls.items()}, rounds, SLOW)
     for by, (_, answer) in calls.items():
         if by in turns.failures:
             yield {"task": task, "by": f"{by}: {turns.failures[by]}"}
@@ -223,6 +221,7 @@ def report(results):
     return "\n".join(parts) + "\n"
 
 
+@threads(1)
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])

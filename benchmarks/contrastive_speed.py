@@ -21,11 +21,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from mmgraph.engine.contrast import BLOCK_ENTRIES, LOSSES
 
-from ._clock import columns, take_turns
+from ._clock import columns, take_turns, threads
 from ._report import save, table
 
 LOG_SCALE, SHIFT = float(np.log(1 / 0.07)), -10.0
@@ -94,6 +93,7 @@ def report(results):
     return table(results, number=".3g")
 
 
+@threads(1)
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -104,10 +104,9 @@ def main(argv=None):
     options = parser.parse_args(argv)
     Z, W = vectors(options.rows, options.components)
     steps = {name: partial(step, Z, W) for name, step in contestants().items()}
-    with threadpool_limits(1):
-        for step in steps.values():
-            step()  # compiles
-        times = take_turns(steps, options.turns).times
+    for step in steps.values():
+        step()  # compiles
+    times = take_turns(steps, options.turns).times
     results = []
     for name, taken in times.items():
         megabytes = round(peak(name, options.rows, options.components))

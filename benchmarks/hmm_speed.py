@@ -1,4 +1,4 @@
-"""Time to learn a hidden Markov model, beside hmmlearn.
+"""Time to learn a hidden Markov model, beside hmmlearn and pomegranate.
 
     python -m benchmarks.hmm_speed [--out docs/results]
 
@@ -10,29 +10,25 @@ each time is the median of ``--repeats``, one of what takes more than five CPU-s
 to mmgraph on the same job; only ratios within a run count.
 """
 
-import os
+import argparse
+import subprocess
+import sys
+import time
+import warnings
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
+import numpy as np
 
-import argparse  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
-import warnings  # noqa: E402
-from importlib.util import find_spec  # noqa: E402
-from pathlib import Path  # noqa: E402
+import mmgraph as mg
+from mmgraph.engine.emissions import Gaussian, Mixture, Scale
+from mmgraph.engine.markov import Data, Model, Priors, Stream, train
+from mmgraph.engine.ties import Coupled, joint_states
+from mmgraph.engine.transitions import Dense
 
-import numpy as np  # noqa: E402
-
-import mmgraph as mg  # noqa: E402
-from mmgraph.engine.emissions import Gaussian, Mixture, Scale  # noqa: E402
-from mmgraph.engine.markov import Data, Model, Priors, Stream, train  # noqa: E402
-from mmgraph.engine.ties import Coupled, joint_states  # noqa: E402
-from mmgraph.engine.transitions import Dense  # noqa: E402
-
-from ._clock import clock, columns, take_turns  # noqa: E402
-from ._report import save, table  # noqa: E402
+from ._clock import clock, columns, take_turns, threads
+from ._report import save, table
 
 N_STATES, N_COLUMNS, N_SEQUENCES, N_FRAMES, N_ITER = 16, 20, 100, 1000, 10
 SLOW = 5  # CPU seconds of a fit that is not repeated
@@ -103,6 +99,30 @@ def theirs(implementation, lengths, means, variances, *, n_mix=1):
     return model
 
 
+def pomegranate(x, lengths, means, variances):
+    """A fit in pomegranate, in float32, which is its own; it learns how sequences end, too."""
+    import torch
+    from pomegranate.distributions import Normal
+    from pomegranate.hmm import DenseHMM
+
+    def tensor(values):
+        return torch.tensor(np.asarray(values), dtype=torch.float32)
+
+    torch.set_num_threads(1)
+    X = tensor(x.reshape(len(lengths), -1, x.shape[1]))
+    even = np.full(len(means), 1 / len(means))
+    edges = np.tile(even, (len(means), 1))
+
+    def call():
+        states = [
+            Normal(tensor(mean), tensor(variance), covariance_type="diag")
+            for mean, variance in zip(means, variances, strict=True)
+        ]
+        return DenseHMM(states, tensor(edges), tensor(even), max_iter=N_ITER, tol=1e-12).fit(X)
+
+    return call
+
+
 def chains(x, n_states=5, n_frames=N_FRAMES):
     """Two streams with left-right chains: close to each other, and as a matrix over all pairs."""
     offsets = np.arange(N_SEQUENCES + 1) * n_frames
@@ -165,6 +185,8 @@ def contenders(n_frames, seed):
     }
     peers = {"Gaussians": ("scaling", "log"), "4 states of 4 Gaussians": ("log",)}
     calls = {}
+    if find_spec("hmmlearn"):
+        import_module("hmmlearn.hmm")  # which takes time of its own
     for job, (lengths, options) in jobs.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -174,6 +196,9 @@ def contenders(n_frames, seed):
             calls[job, f"hmmlearn, {kind}"] = lambda kind=kind, lengths=lengths, options=options: (
                 theirs(kind, lengths, means, variances, **options).fit(x, lengths)
             )
+    if find_spec("pomegranate"):
+        job = "Gaussians, float32", "pomegranate"
+        calls[job] = pomegranate(x, even, means, variances)
     models, data = chains(x, n_frames=n_frames)
     for name, model in models.items():
         calls["Two chains of 5 states, asynchrony 1", name] = learn(model, data)
@@ -199,9 +224,13 @@ def run(n_frames=N_FRAMES, repeats=3, seed=0):
         yield row
     for (job, program), why in turns.failures.items():
         yield {"job": job, "program": f"{program}: {why}"}
-    for peer in ("hmmlearn", "dynamax", "pomegranate"):
+    for peer, job in (("hmmlearn", "Gaussians"), ("pomegranate", "Gaussians, float32")):
         if find_spec(peer) is None:
-            yield {"job": "Gaussians", "program": f"{peer} (not installed)"}
+            yield {"job": job, "program": f"{peer} (not installed)"}
+    yield {
+        "job": "Gaussians",
+        "program": "dynamax (not run: it needs a nightly build of a library)",
+    }
 
 
 def peak():
@@ -251,6 +280,7 @@ def report(results):
     )
 
 
+@threads(1)
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -266,9 +296,10 @@ def main(argv=None):
     command = [sys.executable, "-m", "benchmarks.hmm_speed", "--memory"]
     command += ["--states", str(options.states), "--frames", str(options.frames)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    jobs = list(run(options.frames, options.repeats))
     mebibytes, spent = map(float, answer.stdout.split())
     space = {"states": options.states, "frames": options.frames, "MiB": mebibytes, "CPU-s": spent}
-    results = {"jobs": list(run(options.frames, options.repeats)), "memory": space}
+    results = {"jobs": jobs, "memory": space}
     save(options.out, "hmm_speed", report(results), results)
 
 

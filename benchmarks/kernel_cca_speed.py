@@ -1,6 +1,6 @@
 """Kernel CCA on 2,000 rows of handwritten digits: its cost, and how close low rank comes.
 
-    OPENBLAS_NUM_THREADS=1 python -m benchmarks.kernel_cca_speed [--out docs/results]
+    python -m benchmarks.kernel_cca_speed [--out docs/results]
 
 The Fourier and Karhunen-Loeve modalities of the multiple features data, standardised, with one RBF
 kernel each and the same penalty for all. A round fits every model once, in turn, and the median of
@@ -17,7 +17,7 @@ import numpy as np
 import mmgraph as mg
 from mmgraph.engine.kernels import automatic, gram
 
-from ._clock import columns, take_turns
+from ._clock import columns, take_turns, threads
 from ._report import save, table
 
 SHRINKAGE = 0.01
@@ -134,6 +134,7 @@ def _cell(name, value):
     return value
 
 
+@threads(1)
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])

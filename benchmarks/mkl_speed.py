@@ -17,23 +17,24 @@ import json
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
-from threadpoolctl import threadpool_limits
 
 import mmgraph as mg
 
-from ._clock import clock, columns, take_turns
+from ._clock import clock, columns, take_turns, threads
 from ._report import cell, load, save, table
 
 VIEWS = ("fac", "fou", "kar", "pix", "zer", "mor")
 RANK, N_ROWS = 200, (5_000, 10_000, 20_000)
 N_KERNELS, N_EXACT = (10, 100), 2_000
-PEERS, SLOW = ("MKLpy", "himalaya"), 10
+PEERS = {"MKLpy": "MKLpy.algorithms", "himalaya": "himalaya.kernel_ridge"}
+SLOW = 10  # CPU seconds of what is not repeated
 
 
 def views(n_train):
@@ -102,7 +103,7 @@ def absent(peer):
     """What is wrong with a peer, or nothing."""
     try:
         version(peer)
-        __import__(peer)
+        import_module(PEERS[peer])
     except (PackageNotFoundError, ImportError):
         return "not installed"
     return ""
@@ -181,9 +182,9 @@ def _peak():
 def alone(*args):
     """`many_rows` in a process of its own."""
     code = (
-        "import json; from threadpoolctl import threadpool_limits; "
+        "import json; from benchmarks._clock import threads; "
         "from benchmarks.mkl_speed import many_rows\n"
-        f"with threadpool_limits(1): print(json.dumps(many_rows(*{args!r})))"
+        f"with threads(1): print(json.dumps(many_rows(*{args!r})))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
@@ -204,6 +205,7 @@ def report(results):
     return "\n".join(parts)
 
 
+@threads(1)
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -219,8 +221,7 @@ def main(argv=None):
     options = parser.parse_args(argv)
     results = load(options.out, "mkl_speed", {})
     if "time" in options.parts:
-        with threadpool_limits(1):
-            results["time"] = list(timed(options.rounds, options.train))
+        results["time"] = list(timed(options.rounds, options.train))
     if "rank" in options.parts:
         results["rank"] = [alone(n, 30, RANK) for n in options.rows]
     if "exact" in options.parts:

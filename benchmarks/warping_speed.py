@@ -1,6 +1,6 @@
 """Time of warping two streams, and many pairs, beside dtaidistance and tslearn.
 
-    OPENBLAS_NUM_THREADS=1 python -m benchmarks.warping_speed [--out docs/results]
+    python -m benchmarks.warping_speed [--out docs/results]
 
 Streams of 1,000 and 1,200 frames and 20 columns of normal noise; for canonical time warping of 300
 frames and 5 columns as well. An iteration of canonical time warping is one canonical correlation
@@ -13,7 +13,6 @@ and 20 columns, on one thread and on two (compare their wall time).
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from mmgraph.engine import canonical_warping
 from mmgraph.engine.soft_warping import soft_dtw
 from mmgraph.engine.warping import dtw, dtw_distances
 
-from ._clock import clock, columns, take_turns
+from ._clock import clock, columns, take_turns, threads
 from ._report import save, table
 
 
@@ -68,16 +67,10 @@ def canonical(A, B, steps):
     )
 
 
-def many(pairs, threads):
+def many(pairs, n_threads):
     def run():
-        before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-        try:
+        with threads(n_threads):
             return dtw_distances(pairs)
-        finally:
-            del os.environ["OMP_NUM_THREADS"]
-            if before is not None:
-                os.environ["OMP_NUM_THREADS"] = before
 
     return run
 
@@ -100,9 +93,9 @@ def tasks(shrink):
             for steps in (1, most):
                 key = f"CTW, iteration, {label}", who, steps
                 yield *key, lambda p=pair, make=make, steps=steps: make(*p, steps)
-    for threads in (1, 2):
-        label = f"mmgraph, {threads} thread{'s' * (threads > 1)}"
-        yield f"{len(pairs):,} pairs", label, 0, lambda threads=threads: many(pairs, threads)
+    for n in (1, 2):
+        label = f"mmgraph, {n} thread{'s' * (n > 1)}"
+        yield f"{len(pairs):,} pairs", label, 0, lambda n=n: many(pairs, n)
 
 
 def run(rounds, shrink=1):
@@ -137,6 +130,7 @@ def report(results):
     return table(results, number=".3g")
 
 
+@threads(1)
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
