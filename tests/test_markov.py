@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from mmgraph.backend.kernels import markov as kernels
 from mmgraph.backend.random import key
-from mmgraph.engine import markov
+from mmgraph.engine import markov, recursions
 from mmgraph.engine.additive import AdditiveGaussian
 from mmgraph.engine.emissions import Bernoulli, Categorical, Gaussian, Prior
 from mmgraph.engine.kronecker import Kronecker
@@ -172,9 +172,9 @@ def sizes(request, monkeypatch):
     """Blocks of the usual size, and so small that each sequence is cut in pieces."""
     block, largest = request.param
     if block is not None:
-        monkeypatch.setattr(markov, "BLOCK", block)
-        monkeypatch.setattr(markov, "LARGEST", largest)
-        monkeypatch.setattr(markov, "LEAST", 2)
+        monkeypatch.setattr(recursions, "BLOCK", block)
+        monkeypatch.setattr(recursions, "LARGEST", largest)
+        monkeypatch.setattr(recursions, "LEAST", 2)
 
 
 def unpacked(transition, counts, matrix):
@@ -282,7 +282,7 @@ def test_drawn_states_have_the_posterior(name):
 def test_threads_and_blocks_do_not_matter(monkeypatch):
     model, data = CASES["dense"](lengths=[5] * 40)
     whole = markov.expect(model, data)
-    monkeypatch.setattr(markov, "BLOCK", 10)
+    monkeypatch.setattr(recursions, "BLOCK", 10)
     one = markov.expect(model, data)
     monkeypatch.setattr("mmgraph.backend.kernels.threads.n_threads", lambda: 3)
     many = markov.expect(model, data)
@@ -493,7 +493,7 @@ def test_transitions():
 # Extremes ----------------------------------------------------------------------------------------
 
 
-def recursions(log_likelihood, matrix, start):
+def by_kernels(log_likelihood, matrix, start):
     """Log-densities and posteriors by the kernels."""
     n, n_states = log_likelihood.shape
     dtype = log_likelihood.dtype
@@ -513,7 +513,7 @@ def test_likelihoods_that_differ_by_thousands_of_nats(dtype):
     found = np.array([[-3000, -2000, 0], [-3000, 0, -2000], [0, -1500, -3000]], dtype)
     with np.errstate(divide="ignore"):
         log_a = np.log(LEFT_RIGHT)
-    log_scale, posterior = recursions(found, LEFT_RIGHT, [1, 0, 0])
+    log_scale, posterior = by_kernels(found, LEFT_RIGHT, [1, 0, 0])
     best = [found[0, 0], log_a[0, 1] + found[1, 1], log_a[1, 1] + found[2, 1]]
     np.testing.assert_allclose(log_scale, best, rtol=1e-6)
     np.testing.assert_allclose(posterior, np.eye(3)[[0, 1, 1]], atol=1e-6)
@@ -524,7 +524,7 @@ def test_long_sequences_stay_finite(dtype):
     rng = np.random.default_rng(0)
     found = (rng.normal(size=(5000, 3)) * 200).astype(dtype)
     for matrix in (LEFT_RIGHT, ergodic(3, rng)):
-        log_scale, posterior = recursions(found, matrix, [1, 0, 0])
+        log_scale, posterior = by_kernels(found, matrix, [1, 0, 0])
         assert np.isfinite(log_scale).all()
         np.testing.assert_allclose(posterior.sum(axis=1), 1, atol=1e-3)
 
@@ -533,9 +533,9 @@ def test_an_impossible_frame_is_passed_over():
     found = np.log([[0.5, 0.2, 0.3], [1, 1, 1], [0.1, 0.4, 0.5]])
     rest = found.copy()
     rest[1] = -np.inf
-    log_scale, posterior = recursions(rest, LEFT_RIGHT, [0.5, 0.3, 0.2])
+    log_scale, posterior = by_kernels(rest, LEFT_RIGHT, [0.5, 0.3, 0.2])
     assert log_scale[1] == -np.inf
-    want_scale, want = recursions(found, LEFT_RIGHT, [0.5, 0.3, 0.2])
+    want_scale, want = by_kernels(found, LEFT_RIGHT, [0.5, 0.3, 0.2])
     np.testing.assert_allclose(posterior, want)
     np.testing.assert_allclose(log_scale[[0, 2]], want_scale[[0, 2]])
 
@@ -575,3 +575,100 @@ def test_statistics_of_parts_add_up(n_parts):
     for one, two in zip(found.emissions, wanted.emissions, strict=True):
         for a, b in zip(one, two, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-12)
+# What scaled probabilities would lose ---------------------------------------------------------------
+
+
+SKIPS = np.array([[0.5, 0.3, 0.2, 0.0], [0.0, 0.6, 0.3, 0.1], [0.0, 0.0, 0.5, 0.5], [0, 0, 0, 1.0]])
+RARE = np.array([[1 - 1e-250, 1e-250, 0.0], [0.0, 1 - 1e-12, 1e-12], [1e-30, 0.0, 1 - 1e-30]])
+EXTREME = {
+    "dense": Dense(SKIPS),
+    "band": Band.of(SKIPS),
+    "ring": Dense(RING),
+    "rare": Dense(RARE),
+    "coupled": None,
+    "lasting": Lasting.of(np.array([[0.6, 0.4], [0.0, 1.0]]), 2),
+    "factorial": Kronecker((LEFT_RIGHT[1:, 1:], SKIPS[2:, 2:])),
+    "ergodic": Dense(np.full((3, 3), 1 / 3)),
+}
+
+
+class Told:
+    """An emission whose features are the log-likelihoods themselves."""
+
+    def __init__(self, n_states):
+        self.n_states = n_states
+
+    def evaluate(self, features):
+        return features.copy(), None
+
+    def log_likelihood(self, features):
+        return features
+
+    def mean(self):
+        return np.zeros((self.n_states, 1))
+
+    def statistics(self, features, posterior, kept):
+        return (posterior.T @ features,)
+
+
+def extreme(name, seed, *, dtype=np.float64, spread=3000.0, lengths=(5, 1, 6)):
+    """Frames that speak against what the chain can do, by thousands of nats."""
+    moves, rng = EXTREME[name], np.random.default_rng(seed)
+    if moves is None:
+        parts = joint_states((3, 3), 1)
+        steps = parts[None] - parts[:, None]
+        arcs = ((steps >= 0) & (steps <= 1)).all(axis=2)
+        moves = Coupled.of(arcs / arcs.sum(axis=1, keepdims=True), parts)
+    n, offsets = len(moves.parts), np.cumsum([0, *lengths])
+    if name in ("coupled", "factorial"):
+        lengths = offsets = np.array([0, 4, 5, 10 if n < 5 else 9])
+    told = -rng.uniform(0, spread, (offsets[-1], n)) * (rng.random((offsets[-1], 1)) < 0.9)
+    start = np.full(n, 1 / n) if name in ("ring", "rare", "ergodic") else np.eye(n)[0]
+    return Model(start, moves, (Stream(Told(n)),)), Data((told.astype(dtype),), offsets)
+
+
+SEEDS = range(6)
+extremes = pytest.mark.parametrize("name", EXTREME)
+types = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+
+
+@extremes
+@types
+def test_nothing_is_lost(name, dtype, sizes):
+    for seed in SEEDS:
+        model, data = extreme(name, seed, dtype=dtype)
+        truth = Paths(model, data)
+        double = dtype == np.float64
+        close = {"rtol": 1e-9, "atol": 1e-9} if double else {"rtol": 1e-4, "atol": 1e-4}
+        want = truth.log_likelihood()
+        found = np.add.reduceat(markov.log_densities(model, data), data.offsets[:-1])
+        np.testing.assert_allclose(found, want, rtol=1e-12 if double else 1e-6)
+        gamma = truth.posteriors()
+        np.testing.assert_allclose(markov.posteriors(model, data), gamma, **close)
+        counts = markov.expect(model, data)
+        assert counts.log_likelihood == pytest.approx(want.sum(), rel=1e-5)
+        np.testing.assert_allclose(counts.start, gamma[data.offsets[:-1]].sum(axis=0), **close)
+        pairs = unpacked(model.transition, counts.transition, truth.transitions())
+        for one, other in zip(*pairs, strict=True):
+            np.testing.assert_allclose(one, other, **close)
+        own = gamma.T @ data.features[0]
+        np.testing.assert_allclose(counts.emissions[0][0], own, **close)
+
+
+@extremes
+def test_densities_of_beginnings_lose_nothing(name, sizes):
+    for seed in SEEDS:
+        model, data = extreme(name, seed, lengths=(6,))
+        found = np.cumsum(markov.log_densities(model, data)[: data.offsets[1]])
+        for t in range(1, len(found) + 1):
+            part = Data((data.features[0][:t],), np.array([0, t]))
+            np.testing.assert_allclose(found[t - 1], Paths(model, part).log_likelihood()[0])
+
+
+@extremes
+def test_draws_lose_nothing(name):
+    for seed in SEEDS:
+        model, data = extreme(name, seed)
+        draws = markov.draw_states(model, data, 400, key(seed))
+        share = np.stack([(draws == k).mean(axis=0) for k in range(model.n_states)], axis=1)
+        np.testing.assert_allclose(share, Paths(model, data).posteriors(), atol=0.12)

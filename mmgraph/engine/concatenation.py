@@ -360,10 +360,14 @@ def _likelihood(network, features):
 
 def _smooth(likelihood, start, band):
     """Turn log-likelihoods of one sequence into distributions of the state; the log-likelihood."""
+    recursion = kernels.of(likelihood, "arcs")
+    sources, targets, values = band.entries
+    arcs = sources, targets, np.log(values)
     with np.errstate(divide="ignore"):
-        return kernels.of(likelihood, "borders").smooth(
-            likelihood, np.log(start), band.shifts, np.log(band.values)
-        )
+        entered = np.log(start)
+    filtered, log_scale = recursion.forward(likelihood, entered, arcs)
+    recursion.backward(likelihood, filtered, log_scale, None, arcs)
+    return log_scale.sum()
 
 
 def _best_path(network, likelihood):

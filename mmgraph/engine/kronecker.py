@@ -1,9 +1,10 @@
 """Transitions of independent chains: the Kronecker product of theirs, which is never formed."""
 
-from functools import reduce
+from functools import partial, reduce
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
 from ..backend import kernels
 from .transitions import Dense, log_dirichlet
@@ -49,6 +50,11 @@ class Kronecker(NamedTuple):
         with np.errstate(divide="ignore"):
             return tuple(np.log(a) for a in enter)
 
+    @property
+    def least(self):
+        """Least probability of a state after any other, those left out that are never entered."""
+        return np.prod([Dense(matrix).least for matrix in self.matrices])
+
     def carry(self, distribution):
         """Distribution of the next state."""
         return _carried(distribution[None], self.operands(distribution.dtype)[0])[0]
@@ -70,15 +76,17 @@ class Kronecker(NamedTuple):
         """Zeros, to add counts to."""
         return np.zeros(sum(size**2 for size in self.sizes))
 
-    def tally(self, path, inner):
-        """Transitions of each chain in a path; `inner` names frames that have one before them."""
-        steps = self.parts[path]
-        return np.concatenate(
-            [
-                Dense(matrix).tally(own, inner).ravel()
-                for matrix, own in zip(self.matrices, steps.T, strict=True)
-            ]
-        )
+    @property
+    def entries(self):
+        """Source, target and probability of each arc between tuples, by target."""
+        factors = [sp.csr_array(matrix.T) for matrix in self.matrices]
+        table = reduce(partial(sp.kron, format="csr"), factors).tocoo()
+        return table.col, table.row, table.data
+
+    def tally(self, sources, targets, weights=1.0):
+        """Counts of each chain from single arcs between tuples, and how often each was taken."""
+        chains = zip(self.matrices, self.parts[sources].T, self.parts[targets].T, strict=True)
+        return np.concatenate([Dense(a).tally(i, j, weights).ravel() for a, i, j in chains])
 
     def expected(self, counts):
         """Expected transitions from the sum of :meth:`count`."""

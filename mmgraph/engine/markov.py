@@ -3,9 +3,9 @@
 A model is the distribution of the first state, a transition and streams. Each stream has an
 emission family with states of its own; ``states`` says which of them a state of the chain is in. So
 chains whose state is a pair (coupled, factorial), or whose states share an emission (tied), are
-this same model with another transition and another map. All computation is on scaled probabilities.
-Sequences of any lengths stand one after another in the arrays, without padding, and are taken a
-block at a time: the memory that is needed is that of a block.
+this same model with another transition and another map. Sequences of any lengths stand one after
+another in the arrays, without padding, and are taken a block at a time by
+:mod:`mmgraph.engine.recursions`.
 """
 
 from collections.abc import Iterator
@@ -16,11 +16,12 @@ from typing import NamedTuple
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
-from ..backend import kernels
 from ..backend.kernels.threads import in_parallel
 from ..backend.random import derive
+from . import recursions
 from .emissions import Prior, Scale
 from .kronecker import Kronecker
+from .recursions import Chain
 from .ties import Coupled, Lasting
 from .transitions import Band, Dense, log_dirichlet
 
@@ -41,10 +42,7 @@ __all__ = [
     "train",
 ]
 
-BLOCK = 1 << 11  # frames that are worth a pass of Python
 PARTS = 8  # sums of statistics, whatever the number of threads
-LEAST = 64  # frames of a piece, at least
-LARGEST = 1 << 22  # entries (frames times states) of a block, beyond which its filter is not kept
 
 
 class Stream(NamedTuple):
@@ -265,13 +263,13 @@ def log_densities(model, data):
         after it are given those before it.
     """
     found = np.empty(data.n_frames)
-    chain = _Chain(model, data.dtype)
+    chain = Chain(model, data.dtype)
 
     def one(block):
-        for rows, log_scale in _filtered(chain, data, block):
+        for rows, log_scale in recursions.filtered(chain, data, block):
             found[rows] = log_scale
 
-    in_parallel(one, _blocks(data.offsets, model.n_states))
+    in_parallel(one, recursions.blocks(data.offsets, model.n_states))
     return found
 
 
@@ -288,13 +286,13 @@ def posteriors(model, data):
     ndarray of shape (n_frames, n_states)
     """
     found = np.empty((data.n_frames, model.n_states), data.dtype)
-    chain = _Chain(model, data.dtype)
+    chain = Chain(model, data.dtype)
 
     def one(block):
-        for piece in _smoothed(chain, data, block):
+        for piece in recursions.smoothed(chain, data, block):
             found[piece.rows] = piece.posterior
 
-    in_parallel(one, _blocks(data.offsets, model.n_states))
+    in_parallel(one, recursions.blocks(data.offsets, model.n_states))
     found /= found.sum(axis=1, keepdims=True)
     return found
 
@@ -315,7 +313,7 @@ def best_paths(model, data):
     """
     path = np.empty(data.n_frames, np.int32)
     best = np.empty(len(data.offsets) - 1)
-    chain = _Chain(model, data.dtype)
+    chain = Chain(model, data.dtype)
 
     def one(block):
         rows, offsets = block.rows, block.offsets
@@ -324,7 +322,7 @@ def best_paths(model, data):
             likelihood, offsets, chain.log_start, chain.log_enter, path[rows]
         )
 
-    in_parallel(one, _blocks(data.offsets, model.n_states))
+    in_parallel(one, recursions.blocks(data.offsets, model.n_states))
     return path, best
 
 
@@ -343,17 +341,16 @@ def draw_states(model, data, n_draws, key):
     ndarray of int32, shape (n_draws, n_frames)
     """
     paths = np.empty((n_draws, data.n_frames), np.int32)
-    chain = _Chain(model, data.dtype)
+    chain = Chain(model, data.dtype)
 
     def one(block):
-        rows, offsets = block.rows, block.offsets
-        _, filtered, _ = chain.filter(chain.likelihood(data, rows)[0], offsets, chain.start)
+        rows = block.rows
         ids = np.arange(rows.start, rows.stop, dtype=np.uint32)
         uniforms = [chain.uniform(ids, 1, derive(key, d), 0, 0, np.float64) for d in range(n_draws)]
         uniforms = np.stack(uniforms)[:, :, 0]
-        chain.kernel.draw_paths(filtered, offsets, chain.enter, uniforms, paths[:, rows])
+        recursions.draw_paths(chain, data, block, uniforms, paths[:, rows])
 
-    in_parallel(one, _blocks(data.offsets, model.n_states))
+    in_parallel(one, recursions.blocks(data.offsets, model.n_states))
     return paths
 
 
@@ -374,9 +371,9 @@ def expect(model, data, algorithm="em"):
     -------
     Counts
     """
-    chain = _Chain(model, data.dtype)
-    blocks = list(_blocks(data.offsets, model.n_states))
-    n_parts = max(1, min(PARTS, len(blocks), LARGEST // model.n_states**2))
+    chain = Chain(model, data.dtype)
+    blocks = list(recursions.blocks(data.offsets, model.n_states))
+    n_parts = max(1, min(PARTS, len(blocks), recursions.LARGEST // model.n_states**2))
     cuts = [len(blocks) * i // n_parts for i in range(n_parts + 1)]
     parts = [blocks[a:b] for a, b in pairwise(cuts)]
     gather = _along_path if algorithm == "viterbi" else _over_paths
@@ -391,8 +388,6 @@ def expect(model, data, algorithm="em"):
     first, *rest = in_parallel(one, parts)
     for part in rest:
         first = first.merge(part)
-    if algorithm == "em":
-        first = first._replace(transition=model.transition.expected(first.transition))
     return first
 
 
@@ -483,146 +478,12 @@ def train(model, data, priors, *, max_iter, tol, algorithm="em") -> Iterator[Epo
             before = objective
 
 
-# Blocks ------------------------------------------------------------------------------------------
-
-
-class _Block(NamedTuple):
-    """Whole sequences that are worked on together."""
-
-    rows: slice
-    offsets: np.ndarray
-    sequences: slice
-
-
-def _blocks(offsets, n_states):
-    """Whole sequences next to each other, of about BLOCK frames together."""
-    first, most = 0, min(BLOCK, LARGEST // n_states)
-    while first < len(offsets) - 1:
-        end = int(np.searchsorted(offsets, offsets[first] + most, side="right")) - 1
-        end = max(end, first + 1)
-        rows = slice(int(offsets[first]), int(offsets[end]))
-        yield _Block(rows, offsets[first : end + 1] - rows.start, slice(first, end))
-        first = end
-
-
-class _Piece(NamedTuple):
-    """Frames of a block that are worked on together: all of it, or a part of one long sequence."""
-
-    rows: slice
-    offsets: np.ndarray
-
-
-def _pieces(block, n_states):
-    n = int(block.offsets[-1])
-    if n * n_states <= LARGEST or len(block.offsets) > 2:
-        return [_Piece(block.rows, block.offsets)]
-    at_once = max(LEAST, min(LARGEST // n_states, int(np.sqrt(n))))
-    cuts = [*range(0, n, at_once), n]
-    start = block.rows.start
-    return [_Piece(slice(start + a, start + b), np.array([0, b - a])) for a, b in pairwise(cuts)]
-
-
-class _Smoothed(NamedTuple):
-    """What the frames of a piece have come to."""
-
-    rows: slice
-    log_scale: np.ndarray
-    posterior: np.ndarray
-    transition: np.ndarray
-    parts: list
-
-
-class _Chain:
-    """A model made ready for a pass over data in one floating type."""
-
-    def __init__(self, model, dtype):
-        self.model = model
-        self.dtype = dtype
-        self.start = model.start.astype(dtype)
-        self.kernel = kernels.of(self.start, "markov")
-        self.uniform = kernels.of(self.start).uniform
-        self.forward, self.backward, self.enter = model.transition.operands(dtype)
-
-    @property
-    def log_start(self):
-        with np.errstate(divide="ignore"):
-            return np.log(self.start)
-
-    @property
-    def log_enter(self):
-        return self.model.transition.logarithm(self.enter)
-
-    def likelihood(self, data, rows):
-        """Log-likelihood of frames under each state, and what the emissions keep of the work."""
-        total, kept = None, []
-        for stream, features in zip(self.model.streams, data.features, strict=True):
-            found, parts = stream.emission.evaluate(features[rows])
-            kept.append(parts)
-            if not stream.weight:
-                continue
-            if stream.weight != 1:
-                found *= found.dtype.type(stream.weight)
-            if stream.states is not None:
-                found = np.take(found, stream.states, axis=1)
-            if total is None:
-                total = found
-            else:
-                total += found
-        if total is None:
-            total = np.zeros((len(features[rows]), self.model.n_states), self.dtype)
-        if data.known is not None:
-            known = data.known[rows]
-            at = np.flatnonzero(known >= 0)
-            possible = np.eye(self.model.n_states) if data.possible is None else data.possible
-            total[at] = np.where(possible[known[at]], total[at], -np.inf)
-        return total, kept
-
-    def filter(self, likelihood, offsets, start):
-        """Scaled likelihoods, filtered distributions and log-densities of frames."""
-        scaled, filtered = np.empty_like(likelihood), np.empty_like(likelihood)
-        log_scale = np.empty(len(likelihood))
-        self.kernel.forward(likelihood, offsets, start, self.forward, scaled, filtered, log_scale)
-        return scaled, filtered, log_scale
-
-
-def _filtered(chain, data, block):
-    """Rows of the pieces of a block, and the log-densities of their frames."""
-    start = chain.start
-    for rows, offsets in _pieces(block, chain.model.n_states):
-        _, filtered, log_scale = chain.filter(chain.likelihood(data, rows)[0], offsets, start)
-        start = chain.model.transition.carry(filtered[-1])
-        yield rows, log_scale
-
-
-def _smoothed(chain, data, block):
-    """Smooth a block and count its transitions, a piece at a time from the last to the first.
-
-    A long sequence is filtered in pieces of which only the last distribution is kept, and each is
-    filtered again when its turn comes, so the memory grows with the root of its length.
-    """
-    pieces = _pieces(block, chain.model.n_states)
-    starts = [chain.start]
-    for rows, offsets in pieces[:-1]:
-        _, filtered, _ = chain.filter(chain.likelihood(data, rows)[0], offsets, starts[-1])
-        starts.append(chain.model.transition.carry(filtered[-1]))
-    last, after = np.ones_like(chain.start), None
-    for (rows, offsets), start in zip(reversed(pieces), reversed(starts), strict=True):
-        posterior, parts = chain.likelihood(data, rows)
-        scaled, filtered, log_scale = chain.filter(posterior, offsets, start)
-        chain.kernel.backward(scaled, filtered, offsets, chain.backward, last, posterior)
-        entered = scaled[0].copy()
-        scaled[offsets[:-1]] = 0
-        counts = chain.model.transition.count(filtered, scaled)
-        if after is not None:  # the transition into the piece that follows
-            pair = np.stack([filtered[-1], np.zeros_like(after)])
-            counts += chain.model.transition.count(pair, np.stack([np.zeros_like(after), after]))
-        after = entered
-        yield _Smoothed(rows, log_scale, posterior, counts, parts)
+# What a block adds ------------------------------------------------------------------------------
 
 
 def _over_paths(chain, data, block):
     """Expected statistics of the pieces of a block."""
-    for piece in _smoothed(chain, data, block):
+    for piece in recursions.smoothed(chain, data, block):
         begins = _starts(block, piece.rows)
         yield Counts(
             float(piece.log_scale.sum()),
@@ -640,10 +501,11 @@ def _along_path(chain, data, block):
     chosen = np.zeros_like(likelihood)
     chosen[np.arange(len(path)), path] = 1
     starts = block.offsets[:-1]
+    inner = np.delete(np.arange(len(path)), starts)
     yield Counts(
         float(best.sum()),
         chosen[starts].sum(axis=0, dtype=np.float64),
-        chain.model.transition.tally(path, np.delete(np.arange(len(path)), starts)),
+        chain.model.transition.tally(path[inner - 1], path[inner]),
         _statistics(chain.model, data, block.rows, chosen, parts),
     )
 

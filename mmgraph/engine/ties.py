@@ -40,6 +40,11 @@ class _Tied:
         """Logarithm of the last of the operands."""
         return self.arcs.logarithm(enter)
 
+    @property
+    def least(self):
+        """Least probability of a state after any other, those left out that are never entered."""
+        return self.arcs.least
+
     def carry(self, distribution):
         """Distribution of the next state."""
         return self.arcs.carry(distribution)
@@ -52,9 +57,14 @@ class _Tied:
         """Zeros, to add counts to."""
         return self.arcs.no_counts()
 
-    def tally(self, path, inner):
-        """Transitions in a path; `inner` names the frames that have one before them."""
-        return self.arcs.tally(path, inner)
+    @property
+    def entries(self):
+        """Source, target and probability of each arc, by target."""
+        return self.arcs.entries
+
+    def tally(self, sources, targets, weights=1.0):
+        """Counts from single arcs, and how often each was taken."""
+        return self.arcs.tally(sources, targets, weights)
 
     def expected(self, counts):
         """Expected transitions from the sum of :meth:`count`."""

@@ -42,6 +42,11 @@ class Dense(NamedTuple):
         """Logarithm of the last of the operands."""
         return _log(enter)
 
+    @property
+    def least(self):
+        """Least probability of a state after any other, those left out that are never entered."""
+        return self.matrix[:, self.matrix.any(axis=0)].min()
+
     def carry(self, distribution):
         """Distribution of the next state."""
         return (distribution @ self.matrix).astype(distribution.dtype)
@@ -54,10 +59,16 @@ class Dense(NamedTuple):
         """Zeros, to add counts to."""
         return np.zeros_like(self.matrix)
 
-    def tally(self, path, inner):
-        """Transitions in a path; `inner` names the frames that have one before them."""
+    @property
+    def entries(self):
+        """Source, target and probability of each arc, by target."""
+        targets, sources = np.nonzero(self.matrix.T)
+        return sources, targets, self.matrix[sources, targets]
+
+    def tally(self, sources, targets, weights=1.0):
+        """Counts from single arcs, and how often each was taken."""
         counts = self.no_counts()
-        np.add.at(counts, (path[inner - 1], path[inner]), 1.0)
+        np.add.at(counts, (sources, targets), weights)
         return counts
 
     def expected(self, counts):
@@ -150,6 +161,11 @@ class Band(NamedTuple):
         """Logarithm of the last of the operands."""
         return enter[0], _log(enter[1])
 
+    @property
+    def least(self):
+        """Least probability of a state after any other, those left out that are never entered."""
+        return Dense(self.matrix).least
+
     def carry(self, distribution):
         """Distribution of the next state."""
         places, sources, targets = self._arcs()
@@ -166,12 +182,19 @@ class Band(NamedTuple):
         """Zeros, to add counts to."""
         return np.zeros_like(self.values)
 
-    def tally(self, path, inner):
-        """Transitions in a path; `inner` names the frames that have one before them."""
+    @property
+    def entries(self):
+        """Source, target and probability of each arc, by target."""
+        places, sources, targets = self._arcs()
+        order = np.argsort(targets, kind="stable")
+        places, sources, targets = places[order], sources[order], targets[order]
+        return sources, targets, self.values[places, targets]
+
+    def tally(self, sources, targets, weights=1.0):
+        """Counts from single arcs, and how often each was taken."""
         counts = self.no_counts()
-        targets = path[inner]
-        places = np.searchsorted(-self.shifts, path[inner - 1] - targets)
-        np.add.at(counts, (places, targets), 1.0)
+        places = np.searchsorted(-self.shifts, sources - targets)
+        np.add.at(counts, (places, targets), weights)
         return counts
 
     def expected(self, counts):
@@ -226,6 +249,15 @@ def transition(matrix):
 def log_dirichlet(p, pseudo):
     """Log-density of probabilities under pseudo-counts, up to a constant; zeros stay zeros."""
     return pseudo * float(np.log(p[p > 0]).sum()) if pseudo else 0.0
+
+
+def floored(operand):
+    """An operand whose entries above 0 are at least so large that sums do not vanish."""
+    if isinstance(operand, tuple):
+        return tuple(map(floored, operand))
+    least = kernels.of(operand, "markov").LEAST
+    whole = operand.dtype.kind == "i"  # shifts of a band
+    return operand if whole else np.where(operand > 0, np.maximum(operand, least), 0.0)
 
 
 def _log(p):

@@ -12,7 +12,8 @@ where the last one ends. A transition is an operand that distributions are carri
 The operand of the other direction is the transposed one. Probabilities are scaled, not logarithms:
 each frame's likelihoods are divided by the largest one, or where that leaves nothing of the states
 that can be reached, by the largest of theirs. What is less than `smallest` of its frame is taken
-for zero, which keeps every quantity finite in both directions.
+for zero, which keeps every quantity finite in both directions; :func:`find_losses` says in which
+sequences this may have been too much, and :mod:`.arcs` is for them.
 """
 
 import math
@@ -27,6 +28,8 @@ _scalar = njit(inline="always", error_model="numpy")
 _EXACT = {"contract", "nsz", "nnan"}  # exponentials round by adding and subtracting a number
 _loop = njit(cache=True, nogil=True, error_model="numpy", fastmath=_EXACT | {"reassoc"})
 _exponential_loop = njit(cache=True, nogil=True, error_model="numpy", fastmath=_EXACT)
+
+LEAST = 1e-100  # probability of an arc, for :func:`find_losses`
 
 
 # --- public functions -----------------------------------------------------------------------------
@@ -67,6 +70,35 @@ def forward(log_likelihood, offsets, start, transition, scaled, filtered, log_sc
     )
     np.log(log_scale, out=log_scale)
     log_scale += peaks
+
+
+def find_losses(log_likelihood, offsets, entered, transition, log_scale):
+    """Find the sequences in which what was taken for zero may have come to something later.
+
+    A filter in which no state that can be reached ever falls below `smallest` says how much at
+    most, and where that stays below rounding nothing was lost.
+
+    Parameters
+    ----------
+    log_likelihood : ndarray of shape (n_frames, n_states), float32 or float64
+    offsets : ndarray of int64, shape (n_sequences + 1,)
+    entered : ndarray of float64, shape (n_states,)
+        What may have been lost before the first frame: above 0 where its state can be reached.
+        Overwritten by the same of the frame after the last one.
+    transition : ndarray or tuple of ndarray
+        Operand that carries forward, in float64, whose entries are 0 or at least `LEAST`.
+    log_scale : ndarray of float64, shape (n_frames,)
+        From :func:`forward`.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_sequences,)
+    """
+    found = np.zeros(len(offsets) - 1, bool)
+    smallest, _ = map(float, _smallest(log_likelihood.dtype))
+    room = 1e-12 if log_likelihood.dtype == np.float64 else 1e-7
+    _find_losses(log_likelihood, offsets, entered, transition, log_scale, smallest, room, found)
+    return found
 
 
 def backward(scaled, filtered, offsets, transition, last, posterior):
@@ -172,6 +204,11 @@ def mix(log_components, log_likelihood, n_mix):
     _mix(log_components, log_likelihood, n_mix)
 
 
+def doubtful(dtype):
+    """Likelihood below which a frame is scaled anew, and a little more than may be dropped."""
+    return float(_smallest(dtype)[1])
+
+
 def _smallest(dtype):
     """Share below which a state is taken for dead, and likelihood below which to look again."""
     real = np.dtype(dtype).type
@@ -201,7 +238,7 @@ def exponential32(x):
 
 @_scalar
 def exponential64(x):
-    """Return exp(x) for x <= 0, 0 below -708; relative error below 1e-15."""
+    """Return exp(x) for x <= 709, 0 below -708; relative error below 1e-15."""
     y = x if x > -708.0 else -708.0
     t = y * 1.4426950408889634 + 6755399441055744.0  # the integer is in the low bits
     n = t - 6755399441055744.0
@@ -462,6 +499,28 @@ def _forward(
             share, gain = a[j] * rate, b[j] * rate
             a[j] = share if share > smallest else zero
             b[j] = gain if share > smallest else zero
+
+
+@_exponential_loop
+def _find_losses(log_likelihood, offsets, entered, transition, log_scale, smallest, room, found):
+    lost, start, work = entered.copy(), entered.copy(), entered.copy()
+    for s in range(len(offsets) - 1):
+        entered[:] = start
+        for t in range(offsets[s], offsets[s + 1]):
+            row, scale, total = log_likelihood[t], log_scale[t], 0.0
+            passed = not scale > -np.inf
+            for j in range(len(row)):
+                lost[j] = 0.0
+                if entered[j] > 0 and row[j] > -np.inf:
+                    gain = 700.0 if passed else min(row[j] - scale, 700.0)
+                    lost[j] = (entered[j] + smallest) * _exponential(gain) + smallest
+                total += lost[j]
+            if total == 0:
+                lost[:] = entered
+            if total > room:
+                found[s] = True
+                break
+            _carry(lost, transition, entered, work)
 
 
 @_exponential_loop
