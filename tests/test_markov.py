@@ -576,6 +576,7 @@ def test_statistics_of_parts_add_up(n_parts):
         for a, b in zip(one, two, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-12)
 # What scaled probabilities would lose ---------------------------------------------------------------
+# What scaled probabilities would lose -------------------------------------------------------------
 
 
 SKIPS = np.array([[0.5, 0.3, 0.2, 0.0], [0.0, 0.6, 0.3, 0.1], [0.0, 0.0, 0.5, 0.5], [0, 0, 0, 1.0]])
@@ -672,3 +673,43 @@ def test_draws_lose_nothing(name):
         draws = markov.draw_states(model, data, 400, key(seed))
         share = np.stack([(draws == k).mean(axis=0) for k in range(model.n_states)], axis=1)
         np.testing.assert_allclose(share, Paths(model, data).posteriors(), atol=0.12)
+
+
+@pytest.mark.parametrize("moves", [Dense(SKIPS), Band.of(SKIPS)], ids=["dense", "band"])
+def test_learning_where_much_would_be_lost(moves):
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(60, 1)) * 10
+        emission = Gaussian(rng.normal(size=(4, 1)) * 10, np.full((4, 1), 0.01))
+        model = Model(np.eye(4)[0], moves, (Stream(emission),))
+        data = Data((emission.features(x, np.ones(60, bool)),), np.array([0, 15, 40, 60]))
+        priors = Priors(emission=Prior(floor=1e-3))
+        epochs = list(markov.train(model, data, priors, max_iter=15, tol=-np.inf))
+        objective = np.array([epoch.metrics["objective"] for epoch in epochs])
+        assert (np.diff(objective) > -1e-9 * abs(objective[:-1])).all()
+
+
+def test_a_frame_that_only_lost_states_can_bring_about():
+    """It looks impossible to the scaled recursions, and is not."""
+    told = np.array([[0.0, -3000.0], [0.0, -3000.0], [-np.inf, 0.0], [-np.inf, 0.0]])
+    matrix = np.array([[1 - 1e-12, 1e-12], [0.0, 1.0]])
+    model = Model(np.array([1.0, 0.0]), Dense(matrix), (Stream(Told(2)),))
+    data = Data((told,), np.array([0, 4]))
+    truth = Paths(model, data)
+    np.testing.assert_allclose(markov.log_densities(model, data).sum(), truth.log_likelihood()[0])
+    model = model._replace(transition=Dense(np.eye(2)), start=np.array([1 - 1e-12, 1e-12]))
+    np.testing.assert_allclose(markov.log_densities(model, data).sum(), np.log(1e-12) - 6000)
+    np.testing.assert_allclose(markov.posteriors(model, data), np.eye(2)[[1, 1, 1, 1]])
+
+
+def test_impossible_frames_are_passed_over_there_too():
+    told = np.array(
+        [[0.0, -3000.0], [0.0, -3000.0], [-np.inf, -np.inf], [-3000.0, 0], [-9000.0, 0]]
+    )
+    model = Model(np.array([0.5, 0.5]), Dense(np.eye(2)), (Stream(Told(2)),))
+    data = Data((told,), np.array([0, 5]))
+    found = markov.log_densities(model, data)
+    rest = Data((np.where(np.isinf(told), 0.0, told),), data.offsets)
+    assert found[2] == -np.inf
+    np.testing.assert_allclose(np.delete(found, 2).sum(), Paths(model, rest).log_likelihood()[0])
+    np.testing.assert_allclose(markov.posteriors(model, data), Paths(model, rest).posteriors())

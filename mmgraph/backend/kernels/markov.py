@@ -503,21 +503,22 @@ def _forward(
 
 @_exponential_loop
 def _find_losses(log_likelihood, offsets, entered, transition, log_scale, smallest, room, found):
+    n_states = len(entered)
     lost, start, work = entered.copy(), entered.copy(), entered.copy()
     for s in range(len(offsets) - 1):
         entered[:] = start
         for t in range(offsets[s], offsets[s + 1]):
-            row, scale, total = log_likelihood[t], log_scale[t], 0.0
-            passed = not scale > -np.inf
-            for j in range(len(row)):
-                lost[j] = 0.0
-                if entered[j] > 0 and row[j] > -np.inf:
-                    gain = 700.0 if passed else min(row[j] - scale, 700.0)
-                    lost[j] = (entered[j] + smallest) * _exponential(gain) + smallest
-                total += lost[j]
-            if total == 0:
+            row, scale, most = log_likelihood[t], log_scale[t], 0.0
+            for j in range(n_states):
+                gain = row[j] - scale  # inf where the frame was passed over
+                work[j] = _exponential(gain if gain < 700.0 else 700.0)
+            for j in range(n_states):
+                share = (entered[j] + smallest) * work[j] + smallest
+                lost[j] = share if entered[j] > 0 and row[j] > -np.inf else 0.0
+                most = lost[j] if lost[j] > most else most
+            if most == 0:
                 lost[:] = entered
-            if total > room:
+            if most > room:
                 found[s] = True
                 break
             _carry(lost, transition, entered, work)
