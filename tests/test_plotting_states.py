@@ -59,6 +59,30 @@ def test_states_are_those_of_one_sequence(streams, trajectories):
     np.testing.assert_array_equal(other.path, other.posterior.argmax(axis=1))
 
 
+def test_a_row_a_chain_where_there_are_several():
+    coupled = mg.CoupledHMM(
+        {"hand": 2, "steps": 3}, emissions={"steps": "poisson"}, max_iter=5, **COLUMNS
+    ).fit(X)
+    display = StateTimelineDisplay.from_estimator(coupled, X, which=1)
+    np.testing.assert_array_equal(display.path, coupled.tuples_[coupled.predict(X)][60:])
+    assert display.axes_.shape == (4, 1)
+    labels = [panel.get_ylabel() for panel in display.axes_[:, 0]]
+    assert labels == ["hand", "steps", "states\nof hand", "states\nof steps"]
+    for panel, own in zip(display.axes_[:2, 0], display.path.T, strict=True):
+        assert len(panel.patches) == 1 + np.count_nonzero(np.diff(own))
+    for panel, n_states in zip(display.axes_[2:, 0], (2, 3), strict=True):
+        # probabilities of one chain fill the panel, and are not those of all chains
+        assert len(panel.collections) == n_states
+        tops = panel.collections[-1].get_paths()[0].vertices[:, 1]
+        assert tops.max() == pytest.approx(1)
+    alone = StateTimelineDisplay(display.streams, display.posterior, chains=display.chains)
+    assert (alone.path == display.path).mean() > 0.9
+    factorial = mg.FactorialHMM((2, 3), emissions={"steps": "poisson"}, max_iter=5, **COLUMNS)
+    display = StateTimelineDisplay.from_estimator(factorial.fit(X), X)
+    assert [panel.get_ylabel() for panel in display.axes_[2:, 0]] == ["chain 0", "chain 1"]
+    assert not display.axes_[0, 0].patches  # no chain is behind one stream
+
+
 def test_states_of_a_dataframe():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(X, columns=["sequence", "hand__x", "hand__y", "steps__n"])

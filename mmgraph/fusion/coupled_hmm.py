@@ -86,6 +86,8 @@ class CoupledHMM(MultiStreamHMM):
     ----------
     model_ : Model
         The fitted model over tuples.
+    chains_ : dict of str to int
+        Number of states of each chain, by its stream.
     tuples_ : ndarray of shape (n_tuples, n_streams)
         State of each chain in each tuple.
     start_ : ndarray of shape (n_tuples,)
@@ -193,6 +195,11 @@ class CoupledHMM(MultiStreamHMM):
             verbose=verbose,
         )
         self.asynchrony = asynchrony
+
+    @property
+    def chains_(self):
+        """Number of states of each chain, by its stream."""
+        return dict(zip(self.layout_.names, self.model_.sizes, strict=True))
 
     @property
     def tuples_(self):

@@ -91,6 +91,8 @@ class FactorialHMM(MultiStreamHMM):
     ----------
     model_ : Model
         The fitted model over tuples of states.
+    chains_ : dict of str to int
+        Number of states of each chain: of ``"chain 0"`` and so on.
     tuples_ : ndarray of shape (n_tuples, n_chains)
         State of each chain in each tuple.
     start_ : ndarray of shape (n_tuples,)
@@ -188,6 +190,11 @@ class FactorialHMM(MultiStreamHMM):
             verbose=verbose,
         )
         self.n_factors = n_factors
+
+    @property
+    def chains_(self):
+        """Number of states of each chain: of ``"chain 0"`` and so on."""
+        return {f"chain {m}": size for m, size in enumerate(self.model_.sizes)}
 
     @property
     def tuples_(self):
