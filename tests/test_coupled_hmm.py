@@ -198,6 +198,32 @@ def test_bad_parameters(kind, changes, message):
 
 
 @both
+def test_no_frames(kind):
+    model = fitted(kind)
+    for rows in (X[:0], np.empty((0, 2))):
+        with pytest.raises(ValueError, match=r"0 sample|minimum of 1"):
+            kind(2, **SETTINGS).fit(rows)
+        with pytest.raises(ValueError, match=r"0 sample|minimum of 1"):
+            kind(2, **SETTINGS).partial_fit(rows)
+    verbs = model.transform, model.predict, model.score_samples, model.impute
+    for verb in verbs:
+        with pytest.raises(ValueError, match=r"0 sample|minimum of 1"):
+            verb(X[:0])
+
+
+@both
+def test_frames_that_show_nothing(kind):
+    """The chain runs on, and every verb has an answer."""
+    model, rows = fitted(kind, gaps()), X.copy()
+    rows[:, 1:] = np.nan
+    np.testing.assert_allclose(model.transform(rows).sum(axis=1), len(model.chains_))
+    np.testing.assert_array_equal(model.score_samples(rows), 0)
+    assert np.isfinite(model.impute(rows)).all()
+    with pytest.raises(ValueError, match="'motion' is absent"):
+        kind(2, **SETTINGS).fit(rows)
+
+
+@both
 def test_a_state_that_dies(kind):
     known = np.stack([FIRST, SECOND], axis=1)
     model = fitted(kind, n_states=3, states=known)

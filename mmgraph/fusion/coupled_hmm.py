@@ -11,7 +11,8 @@ from ..engine import segmentation
 from ..engine.ties import Coupled, joint_states, nearest
 from ..hints import Modalities, Seed
 from ..parameters import require
-from .hmm import MultiStreamHMM, possible_moves
+from .hmm import MultiStreamHMM
+from .topology import possible_moves
 
 __all__ = ["CoupledHMM"]
 

@@ -13,7 +13,8 @@ from ..engine.additive import AdditiveGaussian
 from ..engine.kronecker import Kronecker
 from ..hints import Modalities, Seed
 from ..parameters import choose, require
-from .hmm import MultiStreamHMM, possible_moves
+from .hmm import MultiStreamHMM
+from .topology import possible_moves
 
 __all__ = ["FactorialHMM"]
 

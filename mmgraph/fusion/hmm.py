@@ -19,11 +19,12 @@ from ..engine.ties import Lasting
 from ..engine.transitions import transition
 from ..hints import Modalities, Seed
 from ..parameters import choose, require
+from .frames import dense, encoded, offsets_of
+from .topology import possible_moves
 
 __all__ = ["MultiStreamHMM"]
 
 FIT = 0  # what a derived key is used for
-FARTHEST = 1e6  # standard deviations that a value may lie from the mean
 LEAST_FLOOR = 1e-10
 PRIORS = {
     "start": 0.0,
@@ -158,6 +159,10 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     A frame's likelihoods are scaled by the largest of the states that can be reached, and states
     are dropped from a frame whose probability given the frames before is below 1e-200 (1e-24 in
     float32).
+    Probabilities are scaled from frame to frame, and states are dropped from a frame whose
+    probability given the frames before is below 1e-200 (1e-24 in float32). Where what follows could
+    bring such a state back, as in models whose states cannot all follow each other, the sequence is
+    taken again on logarithms, so nothing that counts is lost.
 
     References
     ----------
@@ -256,7 +261,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         self._check_parameters()
         views = self._check(X, reset=not self._goes_on())
         self._forget()
-        return self._learn(views, _offsets(views), self._known(states, views))
+        return self._learn(views, offsets_of(views), self._known(states, views))
 
     def partial_fit(self, X, y=None, *, states=None):
         """Learn from one more batch of whole sequences: stochastic EM.
@@ -286,7 +291,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         self._check_parameters()
         begun = hasattr(self, "statistics_")
         views = self._check(X, reset=not (begun or self._goes_on()))
-        known, priors, offsets = self._known(states, views), self._priors(), _offsets(views)
+        known, priors, offsets = self._known(states, views), self._priors(), offsets_of(views)
         if begun:
             before = self.model_
         else:
@@ -508,7 +513,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         for name in self.layout_.names:
             choose("emissions", kinds[name], KINDS)
             require("n_mix", mixes[name], "1", "inf", numbers.Integral)
-            x = _dense(views, name)[views.present[name]]
+            x = dense(views, name)[views.present[name]]
             n_states, states = self._emitting(name)
             emission = self._blank_emission(kinds[name], n_states, x, types[name], mixes[name])
             scale = Scale.of(x) if emission.real else None
@@ -583,7 +588,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
             return
         key = derive(random.key(self.random_state), FIT)
         streams = self._blank_streams(views) if streams is None else streams
-        rows = {name: _encoded(views, name, stream) for name, stream in streams.items()}
+        rows = {name: encoded(views, name, stream) for name, stream in streams.items()}
         columns = {
             name: segmentation.fill_gaps(Scale.of(z).encode(z), views.present[name], offsets)
             for name, z in rows.items()
@@ -615,9 +620,9 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         model = self.model_ if model is None else model
         features = []
         for name, stream in zip(self.layout_.names, model.streams, strict=True):
-            z = _encoded(views, name, stream).astype(self.dtype, copy=False)
+            z = encoded(views, name, stream).astype(self.dtype, copy=False)
             features.append(stream.emission.features(z, views.present[name]))
-        data = Data(tuple(features), _offsets(views) if offsets is None else offsets)
+        data = Data(tuple(features), offsets_of(views) if offsets is None else offsets)
         return data if known is None else data.where(known, model.transition.parts)
 
     @property
@@ -658,23 +663,6 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         return np.where(seen, found, 0.0)
 
 
-def possible_moves(topology, n):
-    """First states and transitions that are possible, and the matrix where there is one."""
-    if isinstance(topology, str):
-        choose("topology", topology, ["ergodic", "left-right"])
-        if topology == "ergodic":
-            return np.ones(n, bool), np.ones((n, n), bool), None
-        return np.arange(n) == 0, np.eye(n, dtype=bool) | np.eye(n, k=1, dtype=bool), None
-    matrix = np.asarray(topology, float)
-    sums = matrix.sum(axis=1) if matrix.shape == (n, n) else np.zeros(1)
-    if not (np.isfinite(matrix).all() and (matrix >= 0).all() and np.allclose(sums, 1)):
-        raise ValueError(
-            f"topology must be 'ergodic', 'left-right' or a matrix of shape ({n}, {n}) with "
-            f"rows of probabilities that sum to 1; got an array of shape {matrix.shape}."
-        )
-    return np.ones(n, bool), matrix > 0, matrix
-
-
 def _by_name(value, layout, default):
     """A parameter by stream: one value for all, or a dict."""
     if not isinstance(value, Mapping):
@@ -682,39 +670,6 @@ def _by_name(value, layout, default):
     for name in value:
         layout.require(name)
     return {name: value.get(name, default) for name in layout.names}
-
-
-def _offsets(views):
-    """First row of each sequence, and the number of rows."""
-    return np.array([0, *(rows.stop for rows in views.sequences())])
-
-
-def _dense(views, name):
-    """Values of one stream; zeros where it is absent."""
-    block = views.blocks[name]
-    block = block.toarray() if sp.issparse(block) else block
-    present = views.present[name]
-    return block if present.all() else np.where(present[:, None], block, 0)
-
-
-def _encoded(views, name, stream):
-    """Values of one stream in the units of its emission, checked."""
-    x, present = _dense(views, name), views.present[name]
-    shown = x if present.all() else x[present]
-    try:
-        stream.emission.check(shown)
-    except ValueError as error:
-        raise ValueError(f"modality {name!r}: {error}") from None
-    z = stream.encode(x)
-    if stream.scale is not None and len(shown):
-        own = z if present.all() else z[present]
-        distance = max(own.max(), -own.min())
-        if not distance < FARTHEST:
-            raise ValueError(
-                f"modality {name!r}: a value lies {distance:.3g} standard deviations from the mean "
-                f"of the training rows, and {FARTHEST:g} is the most: check the scale of X."
-            )
-    return z
 
 
 _RANGES = {
