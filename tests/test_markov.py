@@ -575,7 +575,8 @@ def test_statistics_of_parts_add_up(n_parts):
     for one, two in zip(found.emissions, wanted.emissions, strict=True):
         for a, b in zip(one, two, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-12)
-# What scaled probabilities would lose ---------------------------------------------------------------
+
+
 # What scaled probabilities would lose -------------------------------------------------------------
 
 

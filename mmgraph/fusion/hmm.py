@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
@@ -156,9 +155,6 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     :func:`joblib.parallel_config` says otherwise. Their statistics are added up, so the result is
     the same to rounding. A sequence is never cut.
 
-    A frame's likelihoods are scaled by the largest of the states that can be reached, and states
-    are dropped from a frame whose probability given the frames before is below 1e-200 (1e-24 in
-    float32).
     Probabilities are scaled from frame to frame, and states are dropped from a frame whose
     probability given the frames before is below 1e-200 (1e-24 in float32). Where what follows could
     bring such a state back, as in models whose states cannot all follow each other, the sequence is
