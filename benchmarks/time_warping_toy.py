@@ -1,6 +1,6 @@
 """Canonical time warping on the spiral of Zhou & De la Torre (2009), and on a warped spoken digit.
 
-    OPENBLAS_NUM_THREADS=1 python -m benchmarks.time_warping_toy [--out docs/results]
+    python -m benchmarks.time_warping_toy [--out docs/results]
 
 A spiral in two dimensions is warped twice at random, each copy is mapped linearly at random in its
 plane, and a third column of noise is put beside it. The paper does not give all numbers; here the
@@ -32,6 +32,7 @@ import mmgraph as mg
 from mmgraph.engine.canonical_warping import even_path
 from mmgraph.engine.warping import dtw
 
+from ._clock import threads
 from ._report import save, table
 
 LENGTH, TURNS = 300, 2
@@ -238,6 +239,7 @@ def report(results):
     return "\n".join(table(rows, number=".3g") for rows in results.values())
 
 
+@threads(1)
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
