@@ -180,6 +180,8 @@ def check_labels(estimator, y, row_weights):
     check_classification_targets(y)
     used = row_weights > 0
     classes, codes = np.unique(y[used], return_inverse=True)
+    if not len(classes):
+        raise ValueError("Sample weights must contain at least one non-zero number.")
     if len(classes) < 2:
         raise ValueError(
             f"y has one class only, {classes.tolist()[0]!r}, but a classifier needs two or more."

@@ -3,6 +3,7 @@
 import numbers
 
 from ..engine import canonical_warping
+from ..engine.moments import unit_of
 from ..engine.warping import check_band, costs_between
 from ..hints import Modalities
 from ..parameters import require
@@ -134,8 +135,12 @@ class CanonicalTimeWarping(Aligner):
         check_band(self.band)
         views = self._check(X, reset=True)
         self.reference_ = self._choose_reference()
+        units = {name: unit_of(views.shown(name)) for name in self.layout_.names}
         space, history, converged = canonical_warping.fit(
-            list(self._sequences(views)),
+            [
+                ({name: x / units[name] for name, x in streams.items()}, clock)
+                for streams, clock in self._sequences(views)
+            ],
             {name: len(columns) for name, columns in self.layout_.columns.items()},
             self.n_components,
             shrinkage=self.shrinkage,
@@ -143,7 +148,8 @@ class CanonicalTimeWarping(Aligner):
             max_iter=self.max_iter,
             tol=self.tol,
         )
-        self.weights_, self.means_ = space.weights, space.means
+        self.weights_ = {name: w / units[name] for name, w in space.weights.items()}
+        self.means_ = {name: mean * units[name] for name, mean in space.means.items()}
         self.canonical_correlations_ = space.correlations
         self.objective_ = space.objective
         self.history_ = {"objective": history}
