@@ -266,5 +266,5 @@ def test_the_benchmark_runs(cupy):
     cupy.cuda.Device = lambda: SimpleNamespace(synchronize=lambda: None)
     found = list(gpu.run(cupy, shrink=100))
     assert len(found) == 9
-    assert all(row["seconds"] > 0 for row in found)
-    assert "InfoNCE" in gpu.table(found, "a stand-in")
+    assert all(row["wall-s"] > 0 for row in found)
+    assert "InfoNCE" in gpu.report({"device": "a stand-in", "jobs": found})
