@@ -4,10 +4,12 @@ PYTHON ?= python3
 SPHINXOPTS ?=
 # of BLAS and of mmgraph
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+KERNEL_TESTS = $(addprefix tests/test_, \
+  sampling.py ascent.py gram.py trajectories.py markov.py warping.py)
 # test,ptx also compiles the CUDA kernels, without a GPU
 TEST_EXTRA ?= test
 
-.PHONY: help demo test lint docs bench bench-quick test-oldest test-dist clean
+.PHONY: help demo test lint docs bench bench-quick coverage test-oldest test-dist clean
 
 help:
 	@echo "make demo   train a small model and write what it generates to demo/"
@@ -15,6 +17,7 @@ help:
 	@echo "make lint   rules, format and types alone"
 	@echo "make docs   the documentation, in docs/_build/html"
 	@echo "make bench  time mmgraph beside its peers (hours); make bench-quick: under five minutes"
+	@echo "make coverage  which lines the tests run (twenty minutes)"
 	@echo "make test-oldest, test-dist  the tests with the oldest dependencies; of what is packed"
 	@echo "make clean  remove all of the above"
 
@@ -39,6 +42,13 @@ bench: .venv-bench/ready
 bench-quick: .venv-bench/ready
 	$(ONE_THREAD) .venv-bench/bin/python -m benchmarks --quick
 
+# Compiled kernels are counted as the Python that they are written in, where some tests of rounding fail.
+coverage: .venv-test/ready
+	.venv-test/bin/python -m coverage run -m pytest
+	-NUMBA_DISABLE_JIT=1 .venv-test/bin/python -m coverage run --append -m pytest --quiet --tb=no \
+	  $(KERNEL_TESTS) -k "not 4194304 and not long and not large and not many"
+	.venv-test/bin/python -m coverage report
+
 test-oldest: .venv-oldest/ready
 	.venv-oldest/bin/python -m pytest
 
@@ -54,7 +64,7 @@ test-dist: .venv-dist/ready
 clean:
 	rm -rf .venv-* demo build dist *.egg-info
 	rm -rf docs/_build docs/gallery docs/generated docs/sg_execution_times.rst
-	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find mmgraph tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
 
 .venv-demo/ready: EXTRA = plot
