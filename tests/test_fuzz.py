@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from estimators import made, over
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 pd = pytest.importorskip("pandas")
@@ -175,9 +175,18 @@ def given_nan(X):
     return np.isnan(X).any(axis=1)
 
 
+def found_before(**changes):
+    """A case that something once failed on."""
+    plain = {"kind": "normal", "n": N, "p": P, "gap": "none", "form": "array"}
+    return plain | {"layout": "interleaved", "labels": "two", "seed": 0} | changes
+
+
 @over("fit")
 @settings(max_examples=settings().max_examples // 5)
 @given(case=TABLES)
+@example(found_before(kind="constant", p=30, gap="modality"))
+@example(found_before(kind="far", form="csr"))
+@example(found_before(kind="normal", n=3, gap="rows"))
 def test_right_or_refused_in_words(kind, case):
     rng = np.random.default_rng(case["seed"])
     X = np.empty((case["n"], case["p"]))

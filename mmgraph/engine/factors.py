@@ -256,7 +256,7 @@ def units_of(patterns, common=()):
     units = {}
     for name in patterns.columns:
         moments = patterns.of(name)
-        sd = xp.sqrt(xp.diag(moments.scatter) / moments.n)
+        sd = xp.sqrt(xp.maximum(xp.diag(moments.scatter), 0.0) / moments.n)
         varies = sd > 8 * np.finfo(float).eps * xp.abs(moments.mean)
         varying, scale = np.flatnonzero(to_numpy(varies)), sd[varies]
         if name in common and len(scale):

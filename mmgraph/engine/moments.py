@@ -272,7 +272,9 @@ def subtract(whole, part):
 
 def _semidefinite(covariance, xp):
     """A symmetric matrix as it is, if it is a covariance, else with correlations that are."""
-    scale = xp.sqrt(covariance.diagonal())
+    if not len(covariance):
+        return covariance
+    scale = xp.sqrt(xp.maximum(covariance.diagonal(), 0.0))  # rounding may leave less than 0
     scale = xp.where(scale > 0, scale, 1.0)
     values, vectors = xp.linalg.eigh(covariance / scale / scale[:, None])
     if values[0] >= -1e-12 * values[-1]:

@@ -213,10 +213,12 @@ def fit_temperature(scores, codes, row_weights=None):
     Returns
     -------
     float
-        At most a thousand standard deviations of the scores.
+        At most a thousand standard deviations of the scores; 1 where no row counts.
     """
     scores = np.asarray(to_numpy(scores), float)
     row_weights = np.ones(len(codes)) if row_weights is None else row_weights
+    if not row_weights.sum():
+        return 1.0
     centred = scores - scores.mean(axis=1, keepdims=True)
     unit = np.sqrt(np.average(np.square(centred).mean(axis=1), weights=row_weights)) or 1.0
     return float(unit / max(fit_scale(centred / unit, codes, row_weights), 1e-3))
