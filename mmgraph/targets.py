@@ -25,6 +25,7 @@ __all__ = [
     "check_labels",
     "check_numbers",
     "check_row_weights",
+    "check_target",
 ]
 
 FLOOR = 1e-6  # the least probability that an opinion gives to a class
@@ -176,7 +177,7 @@ def check_labels(estimator, y, row_weights):
     Classes
     codes : ndarray of int, shape (n_rows,)
     """
-    y = _target(estimator, y, row_weights, dtype=None)
+    y = check_target(estimator, y, row_weights)
     check_classification_targets(y)
     used = row_weights > 0
     classes, codes = np.unique(y[used], return_inverse=True)
@@ -213,11 +214,12 @@ def check_numbers(estimator, y, row_weights):
     Numbers
     y : ndarray of shape (n_rows,)
     """
-    y = _target(estimator, y, row_weights, dtype="numeric").astype(float)
+    y = check_target(estimator, y, row_weights, dtype="numeric").astype(float)
     return Numbers(np.array([np.average(y, weights=row_weights)])), y
 
 
-def _target(estimator, y, row_weights, dtype):
+def check_target(estimator, y, row_weights, dtype=None):
+    """Targets as an array with one entry a row."""
     if y is None:
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y "

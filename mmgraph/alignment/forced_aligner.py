@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import ClassifierMixin
 
 from ..base import MultimodalEstimator
 from ..engine import concatenation
 from ..fusion.hmm import MultiStreamHMM
+from ..fusion.model_by_label import ModelByLabel
 from ..hints import Modalities, Seed
 from ..targets import check_classes
 
@@ -41,7 +42,7 @@ class UnitAlignment(NamedTuple):
     log_likelihood: float
 
 
-class ForcedAligner(ClassifierMixin, MultimodalEstimator):
+class ForcedAligner(ModelByLabel, ClassifierMixin, MultimodalEstimator):
     r"""Find where units of a known order begin and end, by hidden Markov models.
 
     Rows are frames. `fit` learns a hidden Markov model of each unit (a word, a gesture) from
@@ -130,6 +131,10 @@ class ForcedAligner(ClassifierMixin, MultimodalEstimator):
     ['rise', 'rise', 'fall']
     """
 
+    _label = "unit"
+    _default = MultiStreamHMM(topology="left-right")
+    _default_is = "one of three states from left to right"
+
     def __init__(
         self,
         hmm: Any = None,
@@ -168,11 +173,7 @@ class ForcedAligner(ClassifierMixin, MultimodalEstimator):
             If there is one label only, a unit shows nothing of a stream, `silence` is no label, or
             a parameter of the model is out of range.
         """
-        if not isinstance(self.hmm, MultiStreamHMM | None):
-            raise TypeError(
-                f"hmm={self.hmm!r}: it must be a MultiStreamHMM, or None for one of three states "
-                "from left to right."
-            )
+        self._check_model()
         views = self._check(X, reset=True)
         classes, codes = check_classes(self, y, views.n_rows)
         if self.silence is not None and self.silence not in classes.tolist():
@@ -181,20 +182,10 @@ class ForcedAligner(ClassifierMixin, MultimodalEstimator):
                 "the frames of silence, or set silence=None."
             )
         starts = _runs(codes, views)
-        lengths = np.diff([*starts, views.n_rows])
-        streams = self._model()._blank_streams(views)
         models, units = [], []
-        for k, label in enumerate(classes):
-            own = views.take(codes == k)
-            for name, present in own.present.items():
-                if not present.any():
-                    raise ValueError(
-                        f"modality {name!r} is absent (NaN) in all rows of unit {label}: nothing "
-                        "can be learnt about it. Add rows that show it."
-                    )
-            offsets = np.cumsum([0, *lengths[codes[starts] == k]])
-            model = self._model()._learn(own, offsets, streams=streams)
-            units.append(concatenation.unit_of(model.model_, model._data(own, offsets)))
+        offsets = np.array([*starts, views.n_rows])
+        for model, own, of_own in self._learn_each(views, classes, codes[starts], offsets):
+            units.append(concatenation.unit_of(model.model_, model._data(own, of_own)))
             models.append(model)
         weights = models[0]._weights(self.stream_weights)
         self.units_ = [unit.reweighted([weights[m] for m in self.layout_.names]) for unit in units]
@@ -275,18 +266,6 @@ class ForcedAligner(ClassifierMixin, MultimodalEstimator):
             order, starts = concatenation.decode(self.units_, self.shares_, features)
             codes[rows] = np.repeat(order, np.diff([*starts, rows.stop - rows.start]))
         return self.classes_[codes]
-
-    def _model(self):
-        """A model of one unit, with the columns of the aligner."""
-        model = MultiStreamHMM(topology="left-right") if self.hmm is None else clone(self.hmm)
-        model.set_params(sequence=self.sequence, modalities=self.modalities, stream_weights=None)
-        if self.random_state is not None:
-            model.set_params(random_state=self.random_state)
-        model._check_parameters()
-        for name in ("layout_", "n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(model, name, getattr(self, name))
-        return model
 
     def _data(self, views):
         """Rows as the engine has them: all models share the units of the streams."""

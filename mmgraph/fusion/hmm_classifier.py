@@ -5,21 +5,22 @@ from collections.abc import Mapping
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from ..base import MultimodalEstimator
 from ..engine import markov
 from ..hints import Modalities, Seed
-from .hmm import MultiStreamHMM
+from ..predictors import PosteriorClassifier
+from ..targets import check_classes, check_target
+from .model_by_label import ModelByLabel
 
 __all__ = ["HMMClassifier"]
 
 MANY, FEW = 10, 4  # steps of the weights that tuning tries, for up to three streams and for more
 
 
-class HMMClassifier(ClassifierMixin, MultimodalEstimator):
+class HMMClassifier(ModelByLabel, PosteriorClassifier, MultimodalEstimator):
     r"""Classifier of sequences: one hidden Markov model a class.
 
     Rows are frames, and the rows of a sequence have one label. A model of each class learns from
@@ -131,30 +132,12 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
             If labels differ within a sequence or there is one class only, a class shows nothing of
             a stream, or a parameter of the model is out of range.
         """
-        if not isinstance(self.hmm, MultiStreamHMM | None):
-            raise TypeError(
-                f"hmm={self.hmm!r}: it must be a MultiStreamHMM, or None for one with its defaults."
-            )
+        self._check_model()
         views = self._check(X, reset=True)
         labels = self._labels_of_sequences(views, y)
-        classes, codes = np.unique(labels, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"y has one class only, {classes[0]!r}, but a classifier needs two or more."
-            )
-        offsets, models = self._offsets(views), []
-        streams = self._model()._blank_streams(views)
-        for k, label in enumerate(classes):
-            lengths = np.diff(offsets)
-            own = views.take(np.repeat(codes == k, lengths))
-            for name, present in own.present.items():
-                if not present.any():
-                    raise ValueError(
-                        f"modality {name!r} is absent (NaN) in all rows of class {label}: "
-                        "nothing can be learnt about it. Add rows that show it."
-                    )
-            own_offsets = np.cumsum([0, *lengths[codes == k]])
-            models.append(self._model()._learn(own, own_offsets, streams=streams))
+        classes, codes = check_classes(self, labels, len(labels))
+        examples = self._learn_each(views, classes, codes, self._offsets(views))
+        models = [model for model, *_ in examples]
         self.stream_weights_ = models[0]._weights(self.stream_weights)
         self.models_, self.classes_ = models, classes
         self.log_prior_ = np.log(np.bincount(codes) / len(codes))
@@ -173,38 +156,8 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
         ndarray of shape (n_rows, n_classes), or (n_rows,) for two classes
             For two classes, how much more the second has.
         """
-        found = self._by_row(self._check(X))
+        found = self._opinion(self._check(X))
         return found[:, 1] - found[:, 0] if len(self.classes_) == 2 else found
-
-    def predict_proba(self, X):
-        """Probability of each class, the same in all rows of a sequence.
-
-        Parameters
-        ----------
-        X : array-like or CSR matrix of shape (n_rows, n_features)
-            Frames; NaN marks absent streams.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes)
-        """
-        views = self._check(X)
-        return np.exp(log_softmax(self._by_row(views), axis=1)).astype(views.dtype)
-
-    def predict(self, X):
-        """Most probable class, the same in all rows of a sequence.
-
-        Parameters
-        ----------
-        X : array-like or CSR matrix of shape (n_rows, n_features)
-            Frames; NaN marks absent streams.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,)
-        """
-        views = self._check(X)
-        return self.classes_[self._by_row(views).argmax(axis=1)]
 
     def score_sequences(self, X, y):
         """Share of the sequences that get their label.
@@ -260,18 +213,6 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
 
     # Sequences -----------------------------------------------------------------------------------
 
-    def _model(self):
-        """A model of one class, with the columns of the classifier."""
-        model = MultiStreamHMM() if self.hmm is None else clone(self.hmm)
-        model.set_params(sequence=self.sequence, modalities=self.modalities, stream_weights=None)
-        if self.random_state is not None:
-            model.set_params(random_state=self.random_state)
-        model._check_parameters()
-        for name in ("layout_", "n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(model, name, getattr(self, name))
-        return model
-
     def _offsets(self, views):
         if views.ids is None:
             return np.arange(views.n_rows + 1)
@@ -279,14 +220,7 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
 
     def _labels_of_sequences(self, views, y):
         """One label a sequence."""
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
-                "is None."
-            )
-        y = check_array(y, ensure_2d=False, dtype=None, ensure_min_samples=0, input_name="y")
-        y = column_or_1d(y, warn=True)
-        check_consistent_length(y, np.empty((views.n_rows, 0)))
+        y = check_target(self, y, np.ones(views.n_rows))
         check_classification_targets(y)
         offsets = self._offsets(views)
         labels = y[offsets[:-1]]
@@ -314,7 +248,7 @@ class HMMClassifier(ClassifierMixin, MultimodalEstimator):
         found[np.isneginf(found).all(axis=1)] = 0  # impossible under all, so it tells nothing
         return found + self.log_prior_
 
-    def _by_row(self, views):
+    def _opinion(self, views):
         data = self._data(views)
         found = self._by_sequence(data, self.stream_weights_)
         return np.repeat(found, np.diff(data.offsets), axis=0)
