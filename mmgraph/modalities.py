@@ -303,6 +303,11 @@ class Views(NamedTuple):
             shown = frozenset(name for name, on in zip(names, shape, strict=True) if on)
             yield shown, np.flatnonzero(group == i)
 
+    @property
+    def offsets(self):
+        """First row of each sequence, and the number of rows."""
+        return np.array([0, *(rows.stop for rows in self.sequences())])
+
     def sequences(self):
         """Contiguous runs of rows with one sequence id.
 

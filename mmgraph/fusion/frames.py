@@ -3,14 +3,9 @@
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["dense", "encoded", "offsets_of"]
+__all__ = ["dense", "encoded"]
 
 FARTHEST = 1e6  # standard deviations that a value may lie from the mean
-
-
-def offsets_of(views):
-    """First row of each sequence, and the number of rows."""
-    return np.array([0, *(rows.stop for rows in views.sequences())])
 
 
 def dense(views, name):

@@ -18,7 +18,7 @@ from ..engine.ties import Lasting
 from ..engine.transitions import transition
 from ..hints import Modalities, Seed
 from ..parameters import choose, require
-from .frames import dense, encoded, offsets_of
+from .frames import dense, encoded
 from .topology import possible_moves
 
 __all__ = ["MultiStreamHMM"]
@@ -257,7 +257,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         self._check_parameters()
         views = self._check(X, reset=not self._goes_on())
         self._forget()
-        return self._learn(views, offsets_of(views), self._known(states, views))
+        return self._learn(views, views.offsets, self._known(states, views))
 
     def partial_fit(self, X, y=None, *, states=None):
         """Learn from one more batch of whole sequences: stochastic EM.
@@ -287,7 +287,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         self._check_parameters()
         begun = hasattr(self, "statistics_")
         views = self._check(X, reset=not (begun or self._goes_on()))
-        known, priors, offsets = self._known(states, views), self._priors(), offsets_of(views)
+        known, priors, offsets = self._known(states, views), self._priors(), views.offsets
         if begun:
             before = self.model_
         else:
@@ -618,7 +618,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         for name, stream in zip(self.layout_.names, model.streams, strict=True):
             z = encoded(views, name, stream).astype(self.dtype, copy=False)
             features.append(stream.emission.features(z, views.present[name]))
-        data = Data(tuple(features), offsets_of(views) if offsets is None else offsets)
+        data = Data(tuple(features), views.offsets if offsets is None else offsets)
         return data if known is None else data.where(known, model.transition.parts)
 
     @property

@@ -216,7 +216,7 @@ class HMMClassifier(ModelByLabel, PosteriorClassifier, MultimodalEstimator):
     def _offsets(self, views):
         if views.ids is None:
             return np.arange(views.n_rows + 1)
-        return np.array([0, *(rows.stop for rows in views.sequences())])
+        return views.offsets
 
     def _labels_of_sequences(self, views, y):
         """One label a sequence."""

@@ -369,7 +369,7 @@ class TrajectoryHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         blocks = [views.blocks[name] for name in self.layout_.names]
         x = np.hstack([b.toarray() if sp.issparse(b) else b for b in blocks]).astype(np.float64)
         present = np.column_stack([views.present[name] for name in self.layout_.names])
-        return x, present, np.array([0, *(rows.stop for rows in views.sequences())])
+        return x, present, views.offsets
 
     def _scaled(self, x, present):
         """Values in units of the standard deviations; 0 where they are absent."""
