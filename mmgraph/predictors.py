@@ -58,14 +58,6 @@ class PosteriorClassifier(ClassifierMixin):
         found = special(namespace(opinion)).softmax(opinion, axis=1)
         return beside(found.astype(views.dtype, copy=False), X)
 
-
-class FusionClassifier(PosteriorClassifier):
-    """What all fusing classifiers share; a row that shows nothing has the class frequencies."""
-
-    _default = LogisticRegression(tol=1e-6, max_iter=2000)
-    _precise = MappingProxyType({"solver": "newton-cg", "tol": 1e-10})
-    _default_final = LogisticRegression(max_iter=2000)
-
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Share of rows whose class is predicted rightly.
 
@@ -83,6 +75,14 @@ class FusionClassifier(PosteriorClassifier):
         float
         """
         return super().score(X, y, sample_weight)
+
+
+class FusionClassifier(PosteriorClassifier):
+    """What all fusing classifiers share; a row that shows nothing has the class frequencies."""
+
+    _default = LogisticRegression(tol=1e-6, max_iter=2000)
+    _precise = MappingProxyType({"solver": "newton-cg", "tol": 1e-10})
+    _default_final = LogisticRegression(max_iter=2000)
 
     def _targets(self, y, weights):
         task, codes = check_labels(self, y, weights)

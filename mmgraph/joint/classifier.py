@@ -5,8 +5,7 @@ from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import softmax
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from ..backend import random
@@ -18,6 +17,7 @@ from ..engine.network import Batch, forward
 from ..engine.network import loss as mean_loss
 from ..engine.unrolling import classifier, evidence
 from ..hints import Seed
+from ..predictors import PosteriorClassifier
 from ..targets import check_classes
 from .dbm import MultimodalDBM
 from .machine import CHAINS_AT_ONCE, BoltzmannEstimator, _chunks
@@ -28,7 +28,7 @@ __all__ = ["DBMClassifier"]
 FIT, MACHINE = range(2)  # what a derived key is used for
 
 
-class DBMClassifier(ClassifierMixin, NetworkEstimator):
+class DBMClassifier(PosteriorClassifier, NetworkEstimator):
     r"""Classifier that starts at the representation of a Boltzmann machine and fine-tunes it.
 
     The machine is fitted to the rows without their labels, then unrolled into a feed-forward
@@ -240,60 +240,11 @@ class DBMClassifier(ClassifierMixin, NetworkEstimator):
         ndarray of shape (n_rows, n_classes), or (n_rows,) of two classes
             With two classes, the log-odds of the second one.
         """
-        eta = self._natural(X)
+        eta = self._opinion(self._check(X))
         return eta[:, 1] - eta[:, 0] if len(self.classes_) == 2 else eta
 
-    def predict_proba(self, X):
-        """Probability of each class.
-
-        Parameters
-        ----------
-        X : array-like or CSR matrix of shape (n_rows, n_features)
-            NaN marks absent modalities.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes)
-            Columns in the order of `classes_`.
-        """
-        return softmax(self._natural(X), axis=1)
-
-    def predict(self, X):
-        """The most probable class.
-
-        Parameters
-        ----------
-        X : array-like or CSR matrix of shape (n_rows, n_features)
-            NaN marks absent modalities.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,)
-        """
-        eta = self._natural(X)
-        return self.classes_[eta.argmax(axis=1)]
-
-    def score(self, X, y, sample_weight=None):
-        """Share of rows whose class is predicted rightly.
-
-        Parameters
-        ----------
-        X : array-like or CSR matrix of shape (n_rows, n_features)
-            Rows that may lack some modalities.
-        y : array-like of shape (n_rows,)
-            Their classes.
-        sample_weight : array-like of shape (n_rows,), optional
-            Weights of the rows.
-
-        Returns
-        -------
-        float
-        """
-        return super().score(X, y, sample_weight)
-
-    def _natural(self, X):
+    def _opinion(self, views):
         """Natural parameters of the classes, shape (n_rows, n_classes)."""
-        views = self._check(X)
         network = self.network_.astype(views.dtype)
         parts = []
         for rows in _chunks(views.n_rows, CHAINS_AT_ONCE):
