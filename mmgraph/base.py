@@ -12,6 +12,7 @@ from contextlib import closing
 from types import MappingProxyType
 from typing import NamedTuple
 
+import joblib
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -76,11 +77,9 @@ class MultimodalEstimator(BaseEstimator):
         X = self._moved(X, device)
         if reset:
             self._device = device
+            names = getattr(self, "feature_names_in_", None)
             self.layout_ = Layout.resolve(
-                self.modalities,
-                X.shape[1],
-                feature_names=getattr(self, "feature_names_in_", None),
-                sequence=getattr(self, "sequence", None),
+                n_features=X.shape[1], feature_names=names, **self._layout_parameters()
             )
         views = self.layout_.views(X)
         if reset:
@@ -91,6 +90,21 @@ class MultimodalEstimator(BaseEstimator):
                         "be learnt about it. Drop its columns, or add rows that show it."
                     )
         return views
+
+    def _layout_parameters(self, model=None):
+        """Where the modalities and the sequence ids stand, as said here or in a model inside."""
+        inner = {} if model is None else model._layout_parameters()
+        return {name: self._agreed(name, inner.get(name)) for name in ("modalities", "sequence")}
+
+    def _agreed(self, name, inner):
+        """A parameter that may be given here or to a model inside, and to both only if equal."""
+        own = getattr(self, name, None)
+        if own is not None and inner is not None and joblib.hash(own) != joblib.hash(inner):
+            raise ValueError(
+                f"{name}={own!r}, but the model inside this {type(self).__name__} has "
+                f"{name}={inner!r}: give it once."
+            )
+        return inner if own is None else own
 
     def _where(self, X, reset):
         """Where to compute: what the parameter `device` says in a fit, later where the model is."""

@@ -699,3 +699,26 @@ def test_models_are_saved(tmp_path):
     np.testing.assert_array_equal(
         mg.load(tmp_path / "model").predict_proba(X), model.predict_proba(X)
     )
+
+
+@pytest.mark.parametrize("kind", [mg.HMMClassifier, mg.ForcedAligner])
+def test_columns_may_be_given_to_the_model_inside(kind):
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 6).repeat(8)
+    X, modalities = mg.pack(
+        a=rng.normal(size=(96, 2)) + y[:, None],
+        b=rng.normal(size=(96, 1)),
+        sequence=np.arange(96) // 8,
+    )
+    columns = {"modalities": modalities, "sequence": 0, "stream_weights": {"b": 0.5}}
+    outside = kind(mg.MultiStreamHMM(2, random_state=0), **columns).fit(X, y)
+    inside = kind(mg.MultiStreamHMM(2, random_state=0, **columns)).fit(X, y)
+    assert str(inside.layout_) == str(outside.layout_)
+    np.testing.assert_array_equal(*[model.predict(X) for model in (inside, outside)])
+    for name, value in {
+        "sequence": 1,
+        "modalities": {"a": [1, 2, 3]},
+        "stream_weights": {},
+    }.items():
+        with pytest.raises(ValueError, match=f"{name}=.* give it once"):
+            kind(mg.MultiStreamHMM(2, **columns), **{name: value}).fit(X, y)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import ClassifierMixin
 
-from ..base import MultimodalEstimator
 from ..engine import concatenation
 from ..fusion.hmm import MultiStreamHMM
 from ..fusion.model_by_label import ModelByLabel
@@ -42,7 +41,7 @@ class UnitAlignment(NamedTuple):
     log_likelihood: float
 
 
-class ForcedAligner(ModelByLabel, ClassifierMixin, MultimodalEstimator):
+class ForcedAligner(ClassifierMixin, ModelByLabel):
     r"""Find where units of a known order begin and end, by hidden Markov models.
 
     Rows are frames. `fit` learns a hidden Markov model of each unit (a word, a gesture) from
@@ -58,7 +57,7 @@ class ForcedAligner(ModelByLabel, ClassifierMixin, MultimodalEstimator):
     ----------
     hmm : MultiStreamHMM, default=None
         The model of each unit, not fitted. Its ``sequence``, ``modalities`` and ``stream_weights``
-        are those of the aligner. None: one of three states from left to right.
+        may be given to it or to the aligner. None: one of three states from left to right.
     silence : label, default=None
         The unit that may also stand before, between and after those that are named, each time with
         probability 1/2. None: units follow each other at once.
@@ -187,7 +186,7 @@ class ForcedAligner(ModelByLabel, ClassifierMixin, MultimodalEstimator):
         for model, own, of_own in self._learn_each(views, classes, codes[starts], offsets):
             units.append(concatenation.unit_of(model.model_, model._data(own, of_own)))
             models.append(model)
-        weights = models[0]._weights(self.stream_weights)
+        weights = models[0]._weights(self._exponents())
         self.units_ = [unit.reweighted([weights[m] for m in self.layout_.names]) for unit in units]
         self.models_, self.classes_ = models, classes
         self.shares_ = np.bincount(codes[starts]) / len(starts)

@@ -63,8 +63,8 @@ class StreamSearch(MultimodalEstimator):
     Parameters
     ----------
     model : estimator with ``embed``, ForcedAligner, or FrozenEstimator of one, default=None
-        What compares stream and query; `fit` fits a clone of it, with the columns that it is given
-        here. One that is fitted is wrapped in scikit-learn's
+        What compares stream and query; `fit` fits a clone of it, and its ``modalities`` and
+        ``sequence`` may be given to it or here. One that is fitted is wrapped in scikit-learn's
         :class:`~sklearn.frozen.FrozenEstimator`. An embedding then has the columns of `stream` as
         often as there are segments, and those of the other modalities behind them. None: ``CCA()``.
     stream : str, default=None
@@ -193,8 +193,9 @@ class StreamSearch(MultimodalEstimator):
                     self.model_ = self._template()
                     self.model_._check(X)
                 else:
-                    columns = {"sequence": self.sequence, "modalities": self.modalities}
-                    self.model_ = clone(self.model).set_params(**columns).fit(X, y)
+                    self.model_ = (
+                        clone(self.model).set_params(**self._layout_parameters()).fit(X, y)
+                    )
             return self
         examples = [slice(i, i + 1) for i in range(views.n_rows)]
         examples = examples if views.ids is None else views.sequences()
@@ -265,6 +266,11 @@ class StreamSearch(MultimodalEstimator):
                 f"model={self.model!r}: it must be an estimator of mmgraph that has embed, such as "
                 "mmgraph.CCA(), a ForcedAligner, or a FrozenEstimator of one that is fitted."
             )
+
+    def _layout_parameters(self):
+        return super()._layout_parameters(
+            None if isinstance(self.model, FrozenEstimator) else self._template()
+        )
 
     def _template(self):
         """The estimator that the parameter `model` means."""

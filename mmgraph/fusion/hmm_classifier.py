@@ -8,7 +8,6 @@ from scipy.special import log_softmax
 from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 
-from ..base import MultimodalEstimator
 from ..engine import markov
 from ..hints import Modalities, Seed
 from ..predictors import PosteriorClassifier
@@ -20,7 +19,7 @@ __all__ = ["HMMClassifier"]
 MANY, FEW = 10, 4  # steps of the weights that tuning tries, for up to three streams and for more
 
 
-class HMMClassifier(ModelByLabel, PosteriorClassifier, MultimodalEstimator):
+class HMMClassifier(PosteriorClassifier, ModelByLabel):
     r"""Classifier of sequences: one hidden Markov model a class.
 
     Rows are frames, and the rows of a sequence have one label. A model of each class learns from
@@ -35,7 +34,7 @@ class HMMClassifier(ModelByLabel, PosteriorClassifier, MultimodalEstimator):
     ----------
     hmm : MultiStreamHMM, CoupledHMM or FactorialHMM, default=None
         The model of each class, not fitted. Its ``sequence``, ``modalities`` and ``stream_weights``
-        are those of the classifier. None: one with its defaults.
+        may be given to it or to the classifier. None: one with its defaults.
     stream_weights : dict of str to float, default=None
         Exponents of the streams when sequences are classified; 1 where not given. The models learn
         with exponents 1. :meth:`tune` finds them.
@@ -138,7 +137,7 @@ class HMMClassifier(ModelByLabel, PosteriorClassifier, MultimodalEstimator):
         classes, codes = check_classes(self, labels, len(labels))
         examples = self._learn_each(views, classes, codes, self._offsets(views))
         models = [model for model, *_ in examples]
-        self.stream_weights_ = models[0]._weights(self.stream_weights)
+        self.stream_weights_ = models[0]._weights(self._exponents())
         self.models_, self.classes_ = models, classes
         self.log_prior_ = np.log(np.bincount(codes) / len(codes))
         return self

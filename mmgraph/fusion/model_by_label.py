@@ -3,12 +3,13 @@
 import numpy as np
 from sklearn.base import clone
 
+from ..base import MultimodalEstimator
 from .hmm import MultiStreamHMM
 
 __all__ = ["ModelByLabel"]
 
 
-class ModelByLabel:
+class ModelByLabel(MultimodalEstimator):
     """What estimators share that learn a hidden Markov model of each label from its examples.
 
     The models are clones of the parameter ``hmm``, and share the units of the streams.
@@ -24,10 +25,17 @@ class ModelByLabel:
                 f"hmm={self.hmm!r}: it must be a MultiStreamHMM, or None for {self._default_is}."
             )
 
+    def _layout_parameters(self):
+        return super()._layout_parameters(self.hmm)
+
+    def _exponents(self):
+        """The parameter `stream_weights`, as given here or to the model."""
+        return self._agreed("stream_weights", getattr(self.hmm, "stream_weights", None))
+
     def _model(self):
         """A model of one label, with the columns of the estimator."""
         model = clone(self._default if self.hmm is None else self.hmm)
-        model.set_params(sequence=self.sequence, modalities=self.modalities, stream_weights=None)
+        model.set_params(**self._layout_parameters(), stream_weights=None)
         if self.random_state is not None:
             model.set_params(random_state=self.random_state)
         model._check_parameters()
