@@ -31,7 +31,14 @@ from .backend.arrays import beside, namespace, resolve_device, to_device, to_num
 from .hints import Array, Seed
 from .modalities import Layout
 
-__all__ = ["Course", "GenerativeMixin", "MultimodalEstimator", "RepresentationMixin", "drive"]
+__all__ = [
+    "Course",
+    "GenerativeMixin",
+    "MultimodalEstimator",
+    "RepresentationMixin",
+    "drive",
+    "warn_of_second_view",
+]
 
 
 class MultimodalEstimator(BaseEstimator):
@@ -161,6 +168,18 @@ class MultimodalEstimator(BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.input_tags.sparse = True
         return tags
+
+
+def warn_of_second_view(estimator, y):
+    """Warn whoever gives the second modality as y, as scikit-learn's cross decomposition does."""
+    shape = getattr(y, "shape", ())
+    if len(shape) == 2 and shape[1] > 1:
+        warnings.warn(
+            f"y is ignored: {type(estimator).__name__} takes all modalities from X. If y is one, "
+            "put it beside the others with X, modalities = mmgraph.pack(x=X, y=y).",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _refuse_parts(X):

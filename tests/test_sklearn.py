@@ -129,11 +129,13 @@ def known_to_fail(estimator):
     return {f"check_sample_weight_equivalence_on_{name}_data": why for name in names}
 
 
+@pytest.mark.filterwarnings("ignore:y is ignored")  # two columns of y for whatever is called CCA
 @parametrize_with_checks([apt(kind) for kind in ESTIMATORS], expected_failed_checks=known_to_fail)
 def test_scikit_learn_accepts(estimator, check):
     check(estimator)
 
 
+@pytest.mark.filterwarnings("ignore:y is ignored")
 @parametrize_with_checks(
     [
         apt(kind, modalities=INTERLEAVED)

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..backend.arrays import namespace
 from ..backend.random import key
+from ..base import warn_of_second_view
 from ..engine import permutation
 from ..engine.correlation import (
     CRITERIA,
@@ -211,6 +212,7 @@ class CCA(CanonicalEstimator):
             modalities.
         """
         self._check_parameters()
+        warn_of_second_view(self, y)
         views = self._check(X, reset=True)
         self._check_names()
         self.units_ = units_of(views)

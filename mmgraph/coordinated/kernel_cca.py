@@ -10,7 +10,7 @@ from numpy.linalg import LinAlgError
 
 from ..backend import kernels, random
 from ..backend.arrays import namespace, pick
-from ..base import GenerativeMixin, MultimodalEstimator, RepresentationMixin
+from ..base import GenerativeMixin, MultimodalEstimator, RepresentationMixin, warn_of_second_view
 from ..engine import preimage
 from ..engine.kernel_correlation import correlate, dual, leave_one_out, primal, project
 from ..engine.kernels import NAMES, automatic, gram
@@ -181,6 +181,7 @@ class KernelCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         require("tol", self.tol, "0", "inf", numbers.Real)
         choose("approximation", self.approximation, APPROXIMATIONS)
         key = random.key(self.random_state)
+        warn_of_second_view(self, y)
         views = self._check(X, reset=True)
         settings = self._settings()
         rows = {name: np.flatnonzero(mask) for name, mask in views.present.items()}

@@ -10,7 +10,13 @@ from scipy.special import ndtri
 
 from ..backend import kernels, random
 from ..backend.arrays import beside, namespace, pick
-from ..base import GenerativeMixin, MultimodalEstimator, RepresentationMixin, drive
+from ..base import (
+    GenerativeMixin,
+    MultimodalEstimator,
+    RepresentationMixin,
+    drive,
+    warn_of_second_view,
+)
 from ..engine import factor_learning as learning
 from ..engine import factors as engine
 from ..engine import moments
@@ -214,6 +220,7 @@ class ProbabilisticCCA(RepresentationMixin, GenerativeMixin, MultimodalEstimator
             If a parameter is out of range, or no column of X varies.
         """
         self._check_parameters()
+        warn_of_second_view(self, y)
         views = self._check(X, reset=True)
         noise = self._noise_of(self.layout_.names)
         key = random.key(self.random_state)

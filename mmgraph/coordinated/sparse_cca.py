@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..backend.arrays import namespace
+from ..base import warn_of_second_view
 from ..engine.correlation import SPARSE_SPREAD, SPREAD, find_constant
 from ..engine.sparse import columns_of, decompose
 from ..hints import Modalities
@@ -145,6 +146,7 @@ class SparseCCA(CanonicalEstimator):
             modalities.
         """
         self._check_parameters()
+        warn_of_second_view(self, y)
         views = self._check(X, reset=True)
         xp = views.xp
         penalties = self._penalties()
