@@ -48,6 +48,7 @@ _HOMES = {
     "load": "persistence",
     "metrics": "metrics",
     "pack": "modalities",
+    "pack_sequences": "modalities",
     "plotting": "plotting",
     "save": "persistence",
     "to_device": "placement",

@@ -414,6 +414,65 @@ def pack(
     return _side_by_side(blocks, ids), layout
 
 
+def pack_sequences(like: Modalities | None = None, /, **streams: Any) -> tuple[Any, dict[str, Any]]:
+    """Put recordings of any lengths one below the other into one 2-D array: rows are frames.
+
+    Parameters
+    ----------
+    like : dict, optional
+        The second value of an earlier call: see :func:`pack`.
+    **streams : list of array-like of shape (n_frames, ...) or None
+        Each stream as a list with one entry a sequence: an array, or None where the sequence lacks
+        the stream. All streams of a sequence begin in the same row, and one that is shorter is NaN
+        at its end. Of a stream of a slower rate give lists with None between its ticks.
+
+    Returns
+    -------
+    X : ndarray of shape (n_rows, n_features)
+        Column 0 has the number of the sequence: pass ``sequence=0`` to the estimator. What belongs
+        to sequences, such as labels, is had for rows by ``labels[X[:, 0].astype(int)]``.
+    modalities : dict of str to slice
+        The columns of each stream, for the estimators' ``modalities`` parameter.
+
+    Raises
+    ------
+    ValueError
+        If the streams differ in their number of sequences, the entries of one in their number of
+        columns, or a sequence has no frame.
+
+    Examples
+    --------
+    >>> import mmgraph as mg
+    >>> X, modalities = mg.pack_sequences(sound=[[1, 2, 3], [4]], lips=[[[5, 6], [7, 8]], None])
+    >>> X
+    array([[ 0.,  1.,  5.,  6.],
+           [ 0.,  2.,  7.,  8.],
+           [ 0.,  3., nan, nan],
+           [ 1.,  4., nan, nan]])
+    >>> modalities
+    {'sound': slice(1, 2, None), 'lips': slice(2, 4, None)}
+    """
+    counts = {name: len(entries) for name, entries in streams.items()}
+    if len(set(counts.values())) != 1:
+        raise ValueError(
+            f"the streams differ in their number of sequences: {counts}. Give every sequence one "
+            "entry in each, None where it lacks one."
+        )
+    pieces = {
+        name: [None if entry is None else _as_array(name, entry) for entry in entries]
+        for name, entries in streams.items()
+    }
+    lengths = [
+        max((len(entry) for entry in entries if entry is not None), default=0)
+        for entries in zip(*pieces.values(), strict=True)
+    ]
+    if not all(lengths):
+        n = lengths.index(0) if lengths else 0
+        raise ValueError(f"sequence {n} has no frame in any stream: leave it out.")
+    blocks = {name: _stacked(name, entries, lengths) for name, entries in pieces.items()}
+    return pack(like, sequence=np.arange(len(lengths)).repeat(lengths), **blocks)
+
+
 def unpack(X: Any, modalities: Any = None, *, sequence: int | str | None = None) -> dict[str, Any]:
     """Take a packed array apart: the inverse of :func:`pack`.
 
@@ -644,6 +703,20 @@ def _pack_like(like, blocks, ids, n_rows):
     layout = Layout.resolve(like, X.shape[1], sequence=0 if first else None)
     order = np.concatenate([*first, *layout.columns.values()])
     return X if (np.diff(order) > 0).all() else X[:, np.argsort(order)]
+
+
+def _stacked(name, entries, lengths):
+    """The frames of one stream in all sequences, NaN where a sequence has no more of them."""
+    shown = [entry for entry in entries if entry is not None]
+    widths = sorted({entry.shape[1] for entry in shown})
+    if len(widths) != 1:
+        found = f"differ in their number of columns: {widths}" if widths else "are all None"
+        raise ValueError(f"the sequences of stream {name!r} {found}. Give all the same columns.")
+    block = np.full((sum(lengths), widths[0]), np.nan, np.result_type(*shown))
+    for first, entry in zip(np.cumsum([0, *lengths[:-1]]), entries, strict=True):
+        if entry is not None:
+            block[first : first + len(entry)] = entry
+    return block
 
 
 def _absent(n_rows, width, sparse):

@@ -219,6 +219,42 @@ def test_pack_says_what_is_wrong(arguments, message):
         mg.pack(**arguments)
 
 
+def test_pack_sequences_lays_each_recording_below_the_last():
+    rng = np.random.default_rng(0)
+    lengths = {"a": [3, 0, 2], "b": [1, 4, 2]}  # 0: not there
+    parts = {
+        name: [rng.normal(size=(n, 2)) if n else None for n in own] for name, own in lengths.items()
+    }
+    X, modalities = mg.pack_sequences(**parts)
+    np.testing.assert_array_equal(X[:, 0], [0, 0, 0, 1, 1, 1, 1, 2, 2])
+    views = Layout.resolve(modalities, 5, sequence=0).views(X)
+    for name, own in parts.items():
+        for rows, n, part in zip(views.sequences(), lengths[name], own, strict=True):
+            assert views.present[name][rows].sum() == n
+            if n:
+                np.testing.assert_array_equal(views.blocks[name][rows][:n], part)
+    slow, _ = mg.pack_sequences(modalities, b=[[[1, 2], None, [3, 4]]])  # and a is not there
+    np.testing.assert_array_equal(slow[:, 3], [1, np.nan, 3])
+    assert np.isnan(slow[:, 1:3]).all()
+
+
+@pytest.mark.parametrize(
+    ("streams", "message"),
+    [
+        ({}, "differ in their number of sequences: {}"),
+        ({"a": [[1], [2]], "b": [[1]]}, r"number of sequences: {'a': 2, 'b': 1}.*None"),
+        ({"a": [[1], None], "b": [[1], None]}, "sequence 1 has no frame in any stream"),
+        ({"a": [np.ones((2, 1)), np.ones((2, 3))]}, r"'a' differ in their number .*: \[1, 3\]"),
+        ({"a": [[1]], "b": [None]}, "sequences of stream 'b' are all None"),
+        ({"a": [["x"]]}, "'a' must hold numbers"),
+        ({"a": [3.0]}, "'a' must have one entry a row"),
+    ],
+)
+def test_pack_sequences_says_what_is_wrong(streams, message):
+    with pytest.raises(ValueError, match=message):
+        mg.pack_sequences(**streams)
+
+
 def test_pack_like_says_what_is_wrong():
     like = {"a": slice(0, 2), "b": slice(2, 3)}
     with pytest.raises(ValueError, match=r"unknown modality 'c': the modalities are \['a', 'b'\]"):
