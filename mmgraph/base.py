@@ -176,7 +176,8 @@ def warn_of_second_view(estimator, y):
     if len(shape) == 2 and shape[1] > 1:
         warnings.warn(
             f"y is ignored: {type(estimator).__name__} takes all modalities from X. If y is one, "
-            "put it beside the others with X, modalities = mmgraph.pack(x=X, y=y).",
+            "put it beside the others with X, modalities = mmgraph.pack(x=X, y=y); sequences that "
+            "differ in length, with mmgraph.pack_sequences.",
             UserWarning,
             stacklevel=3,
         )

@@ -613,11 +613,3 @@ def test_permutations_of_few_rows():
         mg.CCA(shrinkage=0.1).fit(X).permutation_test(X)
     with pytest.raises(ValueError, match="n_permutations=0: it must be an int at least 1"):
         cca.permutation_test(X, 0)
-
-
-@pytest.mark.parametrize("kind", [mg.CCA, mg.SparseCCA, mg.KernelCCA, mg.ProbabilisticCCA])
-def test_a_modality_given_as_y_is_told(kind):
-    X, Y = np.random.default_rng(0).normal(size=(2, 20, 3))
-    with pytest.warns(UserWarning, match=r"y is ignored: .* beside the others"):
-        kind(1).fit(X, Y)
-    kind(1).fit(X, Y[:, 0])

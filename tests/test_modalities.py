@@ -529,3 +529,23 @@ def test_output_indices_of_a_column_transformer_are_modalities():
     assert "remainder" in steps.output_indices_
     layout = Layout.resolve(steps.output_indices_, 3)
     assert layout.names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        mg.CCA,
+        mg.SparseCCA,
+        mg.KernelCCA,
+        mg.ProbabilisticCCA,
+        mg.DynamicTimeWarping,
+        mg.CanonicalTimeWarping,
+        mg.MetricTimeWarping,
+        mg.LatentAligner,
+    ],
+)
+def test_a_modality_given_as_y_is_told(kind):
+    X, Y = np.random.default_rng(0).normal(size=(2, 40, 3))
+    with pytest.warns(UserWarning, match=r"y is ignored: .* beside the others"):
+        kind().fit(X, Y)
+    kind().fit(X, Y[:, 0])

@@ -2,6 +2,7 @@
 
 import numbers
 
+from ..base import warn_of_second_view
 from ..engine import canonical_warping
 from ..engine.moments import unit_of
 from ..engine.warping import check_band, costs_between
@@ -133,6 +134,7 @@ class CanonicalTimeWarping(Aligner):
         require("max_iter", self.max_iter, "1", "inf", numbers.Integral)
         require("tol", self.tol, "0", "inf", numbers.Real)
         check_band(self.band)
+        warn_of_second_view(self, y)
         views = self._check(X, reset=True)
         self.reference_ = self._choose_reference()
         units = {name: unit_of(views.shown(name)) for name in self.layout_.names}

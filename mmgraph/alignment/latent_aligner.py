@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..backend import random
+from ..base import warn_of_second_view
 from ..engine import latent_alignment
 from ..engine.alignment_priors import Jumps, Positions
 from ..engine.codebook import Codebook
@@ -184,6 +185,7 @@ class LatentAligner(Aligner):
         LatentAligner
         """
         prior = self._start()
+        warn_of_second_view(self, y)
         views = self._check(X, reset=True)
         self.reference_ = self._choose_reference()
         kind, source_codes, target_codes = EMISSIONS[self.emission]

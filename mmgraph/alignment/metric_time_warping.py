@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..base import warn_of_second_view
 from ..engine.warping import STEP_PATTERNS, check_band, costs_between, dtw
 from ..engine.warping_metric import METHODS
 from ..hints import Modalities
@@ -134,6 +135,7 @@ class MetricTimeWarping(Aligner):
         require("shrinkage", self.shrinkage, "0", "1", numbers.Real)
         require("n_components", self.n_components, "1", "inf", numbers.Integral)
         check_band(self.band)
+        warn_of_second_view(self, y)
         views = self._check(X, reset=True)
         self.reference_ = self._choose_reference()
         others = [name for name in self.layout_.names if name != self.reference_]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
+from ..base import warn_of_second_view
 from ..engine.warping import STEP_PATTERNS, check_band, costs_between, dtw
 from ..hints import Modalities
 from ..parameters import choose
@@ -103,6 +104,7 @@ class DynamicTimeWarping(Aligner):
         """
         choose("step_pattern", self.step_pattern, STEP_PATTERNS)
         check_band(self.band)
+        warn_of_second_view(self, y)
         views = self._check(X, reset=True)
         widths = {name: len(columns) for name, columns in self.layout_.columns.items()}
         if len(set(widths.values())) > 1:
