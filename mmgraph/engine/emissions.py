@@ -103,6 +103,11 @@ class _Emission:
     """What families have in common. States number from 0 to ``n_states - 1``."""
 
     real = False  # whether the stream is to be scaled
+    _by_state: tuple = ("probabilities",)  # arrays with a row a state
+
+    def take(self, states):
+        """The emission whose states are these ones of its own, in this order."""
+        return replace(self, **{name: getattr(self, name)[states] for name in self._by_state})
 
     @staticmethod
     def check(x):
@@ -177,6 +182,7 @@ class Gaussian(_Emission):
     variances: np.ndarray
     spherical: bool = False
     real = True
+    _by_state = ("means", "variances")
 
     @staticmethod
     def features(x, present):
@@ -247,6 +253,10 @@ class DenseGaussian(_Emission):
     def tied(self):
         """Whether all states share one covariance."""
         return self.covariances.ndim == 2
+
+    @property
+    def _by_state(self):
+        return ("means",) if self.tied else ("means", "covariances")
 
     def _whitening(self):
         """Inverse Cholesky factors, transposed, and half the log-determinants."""
@@ -352,6 +362,12 @@ class Mixture(_Emission):
     shares: np.ndarray
     components: Gaussian | DenseGaussian
     real = True
+
+    def take(self, states):
+        """The emission whose states are these ones of its own, in this order."""
+        n_mix = self.shares.shape[1]
+        parts = (np.asarray(states)[:, None] * n_mix + np.arange(n_mix)).ravel()
+        return Mixture(self.shares[states], self.components.take(parts))
 
     def features(self, x, present):
         """Those of the components."""
@@ -477,6 +493,7 @@ class Poisson(_Emission):
 
     rates: np.ndarray
     overall: np.ndarray
+    _by_state = ("rates",)
 
     @staticmethod
     def check(x):

@@ -66,6 +66,9 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         How many frames long a state's duration has a distribution of its own; beyond, the state is
         left with the same probability in each frame. 1: so it is from the first frame on. Each
         state then stands for `durations` states of the chain, with shared emissions.
+    tied : array-like of shape (n_states,), or dict of str to array-like, default=None
+        Which states share what they emit, in all streams or by name: those with equal entries, as
+        the first and the last of ``["rest", "up", "down", "rest"]``. None: each has its own.
     stream_weights : dict of str to float, default=None
         Exponents w of the streams; 1 where not given. With weights other than 1 the likelihood is
         that of no distribution, but its use in inference is the same. A stream of weight 0 is
@@ -197,6 +200,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         n_mix: int | Mapping = 2,
         topology: Literal["ergodic", "left-right"] | ArrayLike = "ergodic",
         durations: int = 1,
+        tied: ArrayLike | Mapping | None = None,
         stream_weights: Mapping | None = None,
         init: Literal["auto", "kmeans", "uniform"] = "auto",
         n_init: int = 1,
@@ -218,6 +222,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         self.n_mix = n_mix
         self.topology = topology
         self.durations = durations
+        self.tied = tied
         self.stream_weights = stream_weights
         self.init = init
         self.n_init = n_init
@@ -392,8 +397,12 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     @property
     def means_(self):
         """What each state emits on average, by stream."""
-        streams = zip(self.layout_.names, self.model_.streams, strict=True)
-        return {name: stream.decode(stream.emission.mean()) for name, stream in streams}
+        means = {}
+        for name, stream in zip(self.layout_.names, self.model_.streams, strict=True):
+            own = stream.decode(stream.emission.mean())
+            whole = self._many or stream.states is None
+            means[name] = own if whole else own[stream.states[:: self.durations]]
+        return means
 
     @property
     def durations_(self):
@@ -410,11 +419,18 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
             return False
         start, _, _ = self._begin(np.zeros((1, len(self._sizes())), int), np.array([0, 1]))
         if (self.model_.sizes, self.model_.n_states) != (self._sizes(), len(start)):
-            raise ValueError(
-                "n_states changed since the last fit, but warm_start goes on from it: set "
-                "warm_start=False."
-            )
-        return True
+            changed = "n_states"
+        elif any(
+            not np.array_equal(stream.states, self._emitting(name)[1])
+            for name, stream in zip(self.layout_.names, self.model_.streams, strict=True)
+        ):
+            changed = "tied"
+        else:
+            return True
+        raise ValueError(
+            f"{changed} changed since the last fit, but warm_start goes on from it: set "
+            "warm_start=False."
+        )
 
     def _forget(self):
         """Drop what belongs to stochastic learning."""
@@ -485,7 +501,11 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     def _emitting(self, name):
         """States that a stream's emission has, and which of them each state of the model is in."""
         (n,) = self._sizes()
-        return n, None if self.durations == 1 else np.repeat(np.arange(n), self.durations)
+        tied = _by_name(self.tied, self.layout_, None)[name]
+        if tied is None and self.durations == 1:
+            return n, None
+        states = np.arange(n) if tied is None else _groups(tied, n)
+        return int(states.max()) + 1, np.repeat(states, self.durations)
 
     def _blank_emission(self, kind, n_states, x, covariance_type, n_mix):
         choose("covariance_type", covariance_type, COVARIANCES)
@@ -657,6 +677,17 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
             if stream.scale is not None:
                 found -= stream.weight * stream.scale.log_volume * views.present[name]
         return np.where(seen, found, 0.0)
+
+
+def _groups(tied, n_states):
+    """Number of the group that each state is in: one group a value."""
+    groups = np.unique(np.asarray(tied), return_inverse=True)[1]
+    if np.shape(tied) != (n_states,):
+        raise ValueError(
+            f"tied={tied!r} must have one entry for each of the n_states={n_states} states: those "
+            "with equal entries share what they emit."
+        )
+    return groups
 
 
 def _by_name(value, layout, default):

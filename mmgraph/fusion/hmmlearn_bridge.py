@@ -104,7 +104,9 @@ def to_hmmlearn(model):
             f"the model has {len(streams)} streams {list(model.layout_.names)}, but those of "
             "hmmlearn have one: fit it to one stream."
         )
-    emission, scale = streams[0].emission, streams[0].scale
+    emission, states, scale = streams[0].emission, streams[0].states, streams[0].scale
+    if states is not None:  # theirs share no emissions
+        emission = emission.take(states)
     writer = _WRITERS.get(type(emission))
     if writer is None:
         raise ValueError(f"hmmlearn has no {type(emission).__name__} emissions.")
