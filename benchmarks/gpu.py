@@ -16,7 +16,9 @@ import numpy as np
 
 import mmgraph as mg
 from mmgraph.backend import arrays, kernels
+from mmgraph.engine.bank import build
 from mmgraph.engine.contrast import clip
+from mmgraph.engine.kernels import Kernel
 
 from ._report import save, table
 
@@ -92,6 +94,15 @@ def jobs(cupy, shrink):
         f"sum of 30 RBF kernels, {n} rows x {p}",
         lambda: gram.combined("rbf", rows, rows, gammas, weights),
         (n * n * p, "float32"),
+        None,
+    )
+    targets, shown = rng.choice([-1.0, 1.0], (n, 1)), {"X": np.ones(n, bool)}
+    targets, wide = targets - targets.mean(), rows.astype(np.float64)
+    widths = [("X", Kernel("rbf", {"gamma": gamma})) for gamma in gammas]
+    yield (
+        f"alignments of 30 RBF kernels, {n} rows x {p}",
+        lambda: build({"X": wide}, shown, widths, targets=targets),
+        (30**2 / 2 * n * n, "float64"),
         None,
     )
     for n_states in (16, 64):

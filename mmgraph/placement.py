@@ -78,7 +78,7 @@ def _estimator(estimator, device):
         return estimator
     moved = copy.copy(estimator)
     for name, value in vars(estimator).items():
-        if name not in params and name not in ON_HOST:
+        if name not in params and name not in ON_HOST | getattr(estimator, "_on_host", set()):
             setattr(moved, name, placed(value, device))
     moved._device = device
     return moved

@@ -149,6 +149,19 @@ def test_no_round_trip_inside_a_training_loop(kind, changes, cupy):
     assert there <= (4 * 60 * 9 if model._streams else 8 * 60)
 
 
+def test_gram_matrices_of_single_kernels_stay_on_the_gpu(cupy):
+    X, y = data()
+    costs = []
+    for n_widths in (5, 10):
+        kernels = [("rbf", {"gamma": gamma}) for gamma in np.logspace(-2, 1, n_widths)]
+        with counted() as copies:
+            small(mg.MKLClassifier, kernels=kernels, probability=False).fit(cupy.asarray(X), y)
+        costs.append(copies.numbers_to_host)
+    # The combination goes to the machine once; of each kernel its sums over the rows are known.
+    assert costs[0] >= 57**2
+    assert (costs[1] - costs[0]) / 10 <= 4 * 60 < 57**2
+
+
 def test_no_names_but_those_of_cupy():
     """What the code calls as ``xp.name(...)`` is in CuPy, with the parameters that it is given."""
     unknown = []
@@ -203,6 +216,14 @@ def test_memory_that_ends_in_a_training_loop_is_said_in_words(cupy, monkeypatch)
     monkeypatch.setattr("mmgraph.engine.network._step", full)
     with pytest.raises(MemoryError, match="allocating 8 bytes; lower batch_size"):
         small(mg.ContrastiveEmbedding, device="cuda").fit(data()[0])
+
+
+def test_ready_gram_matrices_stay_on_the_cpu(cupy):
+    y = data()[1]
+    ids, K = np.arange(60.0)[:, None], np.eye(60)
+    model = mg.MKLClassifier(kernels=[K], modalities={"row": [0]})
+    with pytest.raises(TypeError, match=r"a Gram matrix of .* on the CPU only: fit with device"):
+        model.fit(cupy.asarray(ids), y)
 
 
 def test_models_do_not_change_places_by_themselves(cupy):
@@ -265,6 +286,6 @@ def test_the_stand_in_is_strict(cupy):
 def test_the_benchmark_runs(cupy):
     cupy.cuda.Device = lambda: SimpleNamespace(synchronize=lambda: None)
     found = list(gpu.run(cupy, shrink=100))
-    assert len(found) == 9
+    assert len(found) == 10
     assert all(row["wall-s"] > 0 for row in found)
     assert "InfoNCE" in gpu.report({"device": "a stand-in", "jobs": found})

@@ -9,6 +9,10 @@ the square of the other's. Of a symmetric matrix the lower triangle alone is com
 :func:`build` needs for centring, scaling and alignments comes from one pass over the kernels as
 they are: see :class:`_Survey`.
 
+A bank computes where its rows are. What solvers ask and are told in numbers is on the CPU, and so
+are masks and weights of rows. On a GPU the kernels of all widths of a distance are made in one
+pass.
+
 Rows may miss modalities: a kernel is centred over the rows that show its modality, and is zero
 elsewhere, which stands for the mean in feature space and leaves every Gram matrix positive
 semi-definite. :meth:`Bank.coverage` says what share of the weights a row is left with.
@@ -21,12 +25,15 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from ..backend.arrays import namespace, pick, to_device, to_numpy
+from ..backend.kernels import of
 from .kernels import RADIAL, Centring, Kernel, diagonal, distances, gram
 
 __all__ = ["NORMALISATIONS", "Bank", "KernelMap", "build", "inverse"]
 
 NORMALISATIONS = ("none", "cosine", "trace", "variance")
 TILE_BYTES = 1 << 22  # of the tile of all Gram matrices
+TILE_BYTES_ON_GPU = 1 << 28
 
 
 class KernelMap(NamedTuple):
@@ -52,6 +59,14 @@ class KernelMap(NamedTuple):
     centring: Centring | None = None
     scale: float = 1.0
     trace: float = 1.0
+
+    def to(self, device):
+        """The map with its arrays on a device, "cpu" or "cuda"."""
+        norms, centring = self.norms, self.centring
+        if centring is not None:
+            centring = centring._replace(columns=to_device(centring.columns, device))
+        norms = None if norms is None else to_device(norms, device)
+        return self._replace(norms=norms, centring=centring)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +103,23 @@ class Bank:
         """Number of training rows."""
         return len(self.row_weights)
 
+    @property
+    def xp(self):
+        """The namespace of the rows."""
+        return namespace(*self.blocks.values())
+
+    def to(self, device):
+        """The bank with its rows on a device, "cpu" or "cuda"."""
+        blocks = {name: to_device(block, device) for name, block in self.blocks.items()}
+        return replace(self, blocks=blocks, maps=tuple(m.to(device) for m in self.maps))
+
     def without_cache(self):
         """The bank as it is stored."""
         return replace(self, cache=None)
 
     def among(self, rows):
         """The bank over some of its rows, whose mean is the origin; scales are as they were."""
-        blocks = {name: block[rows] for name, block in self.blocks.items()}
+        blocks = {name: pick(block, rows) for name, block in self.blocks.items()}
         present = {name: shown[rows] for name, shown in self.present.items()}
         first = self.maps[0]
         found, _ = build(
@@ -113,31 +138,41 @@ class Bank:
 
     def combine(self, weights):
         """Sum of the weighted Gram matrices, of shape (n_rows, n_rows)."""
+        return to_numpy(self.combined(weights))
+
+    def combined(self, weights):
+        """The same, where the rows are."""
+        xp = self.xp
         if self.cache is not None:
-            return np.tensordot(weights, self.cache, 1)
+            return xp.tensordot(xp.asarray(weights), self.cache, 1)
         out = self._combined(self.blocks, self.present, weights, symmetric=True)
-        for rows in _pieces(self.n_rows, 1, self.n_rows):
+        for rows in _pieces(self.n_rows, 1, self.n_rows, xp):
             out[: rows.start, rows] = out[rows, : rows.start].T
             corner = out[rows, rows]
-            corner[:] = np.tril(corner) + np.tril(corner, -1).T
+            corner[:] = xp.tril(corner) + xp.tril(corner, -1).T
         return out
 
     def forms(self, V):
         """Forms v' K v of each kernel and column of V (n_rows, c), of shape (n_kernels, c)."""
-        return sum(np.einsum("tc,mtc->mc", V[rows], tile @ V) for rows, tile in self._tiles())
+        xp, V = self.xp, self._here(V)
+        parts = (xp.einsum("tc,mtc->mc", V[rows], tile @ V) for rows, tile in self._tiles())
+        return to_numpy(sum(parts))
 
     def inner(self, A):
         """Sum of the entries of each Gram matrix times A (n_rows, n_rows)."""
-        return sum(np.tensordot(tile, A[rows], 2) for rows, tile in self._tiles())
+        xp, A = self.xp, self._here(A)
+        return to_numpy(sum(xp.tensordot(tile, A[rows], 2) for rows, tile in self._tiles()))
 
     def products(self, V):
         """Each Gram matrix times V (n_rows, c), of shape (n_kernels, n_rows, c)."""
-        return np.concatenate([tile @ V for _, tile in self._tiles()], axis=1)
+        V = self._here(V)
+        return to_numpy(self.xp.concatenate([tile @ V for _, tile in self._tiles()], axis=1))
 
     def gather(self, V):
         """Sum of the Gram matrices times their own V (n_kernels, n_rows, c)."""
-        parts = [np.einsum("mtn,mnc->tc", tile, V, optimize=True) for _, tile in self._tiles()]
-        return np.concatenate(parts)
+        xp, V = self.xp, self._here(V)
+        parts = [xp.einsum("mtn,mnc->tc", tile, V, optimize=True) for _, tile in self._tiles()]
+        return to_numpy(xp.concatenate(parts))
 
     def squares(self):
         """Sum of the squares of the Gram matrices, of shape (n_rows, n_rows)."""
@@ -145,7 +180,7 @@ class Bank:
         for _, tile in self._tiles():
             flat = tile.reshape(-1, self.n_rows)
             total = total + flat.T @ flat
-        return total
+        return to_numpy(total)
 
     def alignments(self, V):
         """Of the centred Gram matrices: forms (n_kernels, c), and inner products of all pairs.
@@ -154,7 +189,7 @@ class Bank:
         centred over the rows that show its modality.
         """
         survey = _Survey(self.present, self.row_weights, [m.modality for m in self.maps], V)
-        survey.learn(self._raw(self.blocks, self.maps, symmetric=True))
+        survey.learn(self._raw(self.blocks, self.maps, symmetric=True), self.xp)
         scale = np.array([map_.scale for map_ in self.maps])
         forms, moments = survey.alignments()
         return scale[:, None] * forms, scale[:, None] * moments * scale
@@ -184,17 +219,22 @@ class Bank:
 
     # How ------------------------------------------------------------------------------------------
 
+    def _here(self, V):
+        """An array of the CPU where the rows are."""
+        return self.xp.asarray(V)
+
     def _combined(self, blocks, present, weights, *, symmetric=False):
         """Weighted sum for rows; if they are the training rows, the lower triangle is enough."""
-        out = np.zeros((_length(blocks), self.n_rows))
+        xp = self.xp
+        out = xp.zeros((_length(blocks), self.n_rows))
         used = [m._replace(scale=w * m.scale) for m, w in zip(self.maps, weights, strict=True) if w]
         for modality, group in groupby(used, key=lambda map_: map_.modality):
             group = list(group)
-            scales = np.array([map_.scale for map_ in group])
-            centring = _merged(group, scales)
-            place = _Place(self.present[modality], self.row_weights, centring)
+            scales = xp.asarray([map_.scale for map_ in group])
+            centring = _merged(group)
+            place = _Place(self.present[modality], self.row_weights, centring, xp)
             for rows, tile in self._raw(blocks, group, symmetric=symmetric):
-                K = np.tensordot(scales, tile, 1)
+                K = xp.tensordot(scales, tile, 1)
                 known = centring.columns[rows] if symmetric and centring else None
                 place(K, present[modality][rows], known)
                 out[rows, : K.shape[1]] += K
@@ -203,10 +243,13 @@ class Bank:
     def _tiles(self):
         """Tiles of rows of all Gram matrices: the rows, (n_kernels, n_tile_rows, n_rows)."""
         if self.cache is not None:
-            for rows in _pieces(self.n_rows, len(self.maps), self.n_rows):
+            for rows in _pieces(self.n_rows, len(self.maps), self.n_rows, self.xp):
                 yield rows, self.cache[:, rows]
             return
-        places = [_Place(self.present[m.modality], self.row_weights, m.centring) for m in self.maps]
+        places = [
+            _Place(self.present[m.modality], self.row_weights, m.centring, self.xp)
+            for m in self.maps
+        ]
         for rows, tile in self._raw(self.blocks, self.maps):
             for map_, place, K in zip(self.maps, places, tile, strict=True):
                 place(K, self.present[map_.modality][rows])
@@ -225,12 +268,12 @@ class Bank:
         for modality in starts:
             own = [map_ for map_ in maps if map_.modality == modality]
             sides[modality] = _Sides(blocks[modality], self.blocks[modality], own)
-        buffer = np.empty(0)
-        for rows in _pieces(_length(blocks), len(maps), self.n_rows):
+        buffer = self.xp.empty(0)
+        for rows in _pieces(_length(blocks), len(maps), self.n_rows, self.xp):
             shape = len(maps), rows.stop - rows.start, rows.stop if symmetric else self.n_rows
             if buffer.size < np.prod(shape):
-                buffer = np.empty(len(maps) * shape[1] * self.n_rows)
-            tile = buffer[: np.prod(shape)].reshape(shape)
+                buffer = self.xp.empty(len(maps) * shape[1] * self.n_rows)
+            tile = buffer[: int(np.prod(shape))].reshape(shape)
             for modality, start in starts.items():
                 sides[modality].fill(rows, tile[start:])
             yield rows, tile
@@ -240,13 +283,25 @@ class _Sides:
     """Kernels of a modality between the rows of two arrays, of which a tile at a time is wanted."""
 
     def __init__(self, A, B, maps):
-        self.A, self.B, self.maps = A, B, maps
+        self.A, self.B, self.maps, self.xp = A, B, maps, namespace(A, B)
         self.steps = _steps([map_.kernel for map_ in maps])
         keys = {(k.name, k.unit) for k in (map_.kernel for map_ in maps) if k.name == "rbf"}
-        self.factors = {key: _factors(A / key[1], B / key[1]) for key in keys}
+        on_cpu = keys if self.xp is np else ()
+        self.factors = {key: _factors(A / key[1], B / key[1]) for key in on_cpu}
 
     def fill(self, rows, out):
         """Put the kernels of some rows of A with the first rows of B into out[0], out[1], ..."""
+        if self.xp is np:
+            self._widen(rows, out)
+        else:
+            self._at_once(rows, out)
+        for map_, K in zip(self.maps, out, strict=False):
+            if map_.norms is not None:
+                K *= inverse(_lengths(map_.kernel, self.A[rows]))[:, None]
+                K *= inverse(map_.norms[: out.shape[2]])
+
+    def _widen(self, rows, out):
+        """Radial kernels from one distance, and from each other where they are squares."""
         known, width = {}, out.shape[2]
         for i, half in self.steps:
             kernel = self.maps[i].kernel
@@ -260,10 +315,21 @@ class _Sides:
                 np.exp(out[i], out=out[i])
             else:
                 out[i] = gram(kernel, self.A[rows], self.B[:width])
-        for map_, K in zip(self.maps, out, strict=False):
-            if map_.norms is not None:
-                K *= inverse(_lengths(map_.kernel, self.A[rows]))[:, None]
-                K *= inverse(map_.norms[:width])
+
+    def _at_once(self, rows, out):
+        """Radial kernels of all widths in one pass."""
+        groups, B = {}, self.B[: out.shape[2]]
+        for i, map_ in enumerate(self.maps):
+            kernel = map_.kernel
+            if kernel.name in RADIAL:
+                groups.setdefault((kernel.name, kernel.unit), []).append(i)
+            else:
+                out[i] = gram(kernel, self.A[rows], B)
+        for (name, unit), places in groups.items():
+            gammas = [self.maps[i].kernel.params["gamma"] for i in places]
+            found = of(B, "gram").radial(name, self.A[rows] / unit, B / unit, gammas)
+            for i, K in zip(places, found, strict=True):
+                out[i] = K
 
     def _distances(self, key, rows, width):
         if key not in self.factors:
@@ -308,7 +374,8 @@ def _steps(kernels):
 
 def _lengths(kernel, rows):
     """Lengths of rows in feature space."""
-    return np.sqrt(np.maximum(diagonal(kernel, rows), 0))
+    xp = namespace(rows)
+    return xp.sqrt(xp.maximum(diagonal(kernel, rows), 0))
 
 
 class _Place:
@@ -320,12 +387,14 @@ class _Place:
         Which training rows show the modality.
     row_weights : ndarray of shape (n_rows,)
     centring : Centring or None
+    xp : module
+        The namespace of the kernels.
     """
 
-    def __init__(self, present, row_weights, centring):
-        self.unseen, self.centring = np.flatnonzero(~present), centring
+    def __init__(self, present, row_weights, centring, xp):
+        self.unseen, self.centring, self.xp = np.flatnonzero(~present), centring, xp
         shares = present * row_weights
-        self.shares = shares / max(shares.sum(), np.finfo(float).tiny)
+        self.shares = xp.asarray(shares / max(shares.sum(), np.finfo(float).tiny))
 
     def __call__(self, K, present, own=None):
         """Change the kernel K of rows with the first training rows.
@@ -338,9 +407,9 @@ class _Place:
             K -= (own - self.centring.total)[:, None]
             K -= self.centring.columns[: K.shape[1]]
         if len(self.unseen):
-            K[:, self.unseen[self.unseen < K.shape[1]]] = 0.0
+            K[:, self.xp.asarray(self.unseen[self.unseen < K.shape[1]])] = 0.0
         if not present.all():
-            K[~present] = 0.0
+            K[self.xp.asarray(~present)] = 0.0
 
 
 class _Survey:
@@ -370,34 +439,36 @@ class _Survey:
         self.w, self.aligned = row_weights, V is not None
         self.wV = row_weights[:, None] * (np.zeros((len(row_weights), 0)) if V is None else V)
 
-    def learn(self, tiles):
+    def learn(self, tiles, xp):
         """Look at tiles of the lower triangle of all kernels, which are changed."""
-        n, m, w = len(self.w), len(self.which), self.w
-        roots = None if (w == 1).all() else np.sqrt(w)
-        right = np.hstack([(self.shown * w).T, self.wV])
-        self.level, self.trace, self.products = None, np.zeros(m), np.zeros((m, m))
-        sums = np.zeros((m, n, right.shape[1]))
+        n, m = len(self.w), len(self.which)
+        roots = None if (self.w == 1).all() else xp.asarray(np.sqrt(self.w))
+        right = xp.asarray(np.hstack([(self.shown * self.w).T, self.wV]))
+        w, level, trace, products = xp.asarray(self.w), None, xp.zeros(m), xp.zeros((m, m))
+        sums = xp.zeros((m, n, right.shape[1]))
         for rows, tile in tiles:
-            if self.level is None:
-                self.level = tile.mean(axis=(1, 2))
+            if level is None:
+                level = tile.mean(axis=(1, 2))
             start, stop = rows.start, rows.stop
-            tile -= self.level[:, None, None]
+            tile -= level[:, None, None]
             self._hide(tile, rows)
             sums[:, rows] += (tile.reshape(-1, stop) @ right[:stop]).reshape(m, -1, sums.shape[2])
             sums[:, :start] += tile[:, :, :start].transpose(0, 2, 1) @ right[rows]
             corner = tile[:, :, start:]
-            self.trace += np.diagonal(corner, axis1=1, axis2=2) @ w[rows]
+            trace += xp.diagonal(corner, axis1=1, axis2=2) @ w[rows]
             if self.aligned:
                 if roots is not None:
                     tile *= roots[rows, None] * roots[:stop]
                 flat, corner = tile.reshape(m, -1), corner.reshape(m, -1)
-                self.products += 2 * (flat @ flat.T) - corner @ corner.T
-        self.sums, self.forms = np.split(sums, [len(self.shown)], axis=2)
-        self.total = self.shown @ w
+                products += 2 * (flat @ flat.T) - corner @ corner.T
+        level, trace, self.products = (to_numpy(found) for found in (level, trace, products))
+        self.level, self.trace = level, trace
+        self.sums, self.forms = np.split(to_numpy(sums), [len(self.shown)], axis=2)
+        self.total = self.shown @ self.w
         own = np.take_along_axis(self.sums, self.which[:, None, None], axis=2)[:, :, 0]
         size = np.maximum(self.total[self.which], np.finfo(float).tiny)
         self.columns = own * self.shown[self.which] / size[:, None]
-        self.means = self.columns @ w / size
+        self.means = self.columns @ self.w / size
         self.trace += self.level * self.total[self.which]
 
     def _hide(self, tile, rows):
@@ -405,16 +476,16 @@ class _Survey:
         for pattern, shown in enumerate(self.shown):
             if shown[: rows.stop].all():
                 continue
-            own = np.flatnonzero(self.which == pattern)
-            tile[np.ix_(own, np.flatnonzero(~shown[rows]))] = 0.0
-            tile[np.ix_(own, range(tile.shape[1]), np.flatnonzero(~shown[: rows.stop]))] = 0.0
+            xp, own = namespace(tile), np.flatnonzero(self.which == pattern)
+            lacking, before = np.flatnonzero(~shown[rows]), np.flatnonzero(~shown[: rows.stop])
+            tile[_grid(xp, own, lacking)] = 0.0
+            tile[_grid(xp, own, np.arange(tile.shape[1]), before)] = 0.0
 
-    def centring(self, i):
+    def centring(self, i, xp):
         """Mean of the rows that show a kernel's modality."""
-        columns = self.columns[i] + self.level[i] * self.shown[self.which[i]]
-        return Centring(
-            columns, float(self.means[i] + self.level[i] * self.shown[self.which[i]].any())
-        )
+        shown = self.shown[self.which[i]]
+        total = float(self.means[i] + self.level[i] * shown.any())
+        return Centring(xp.asarray(self.columns[i] + self.level[i] * shown), total)
 
     def alignments(self):
         """Forms of the targets, and inner products of all pairs, of the centred kernels."""
@@ -477,17 +548,20 @@ def build(
     """
     n = len(next(iter(present.values())))
     w = np.ones(n) if row_weights is None else row_weights
+    xp = namespace(*blocks.values())
     maps = [KernelMap(modality, kernel) for modality, kernel in kernels]
     if normalize == "cosine":
         maps = [
-            m._replace(norms=_lengths(m.kernel, blocks[m.modality]) * present[m.modality])
+            m._replace(
+                norms=_lengths(m.kernel, blocks[m.modality]) * xp.asarray(present[m.modality])
+            )
             for m in maps
         ]
     raw = Bank(blocks, present, w, tuple(maps))
     survey = _Survey(present, w, [m.modality for m in maps], targets)
-    survey.learn(raw._raw(blocks, maps, symmetric=True))
+    survey.learn(raw._raw(blocks, maps, symmetric=True), raw.xp)
     for i, map_ in enumerate(maps):
-        total, centring = float(w @ present[map_.modality]), survey.centring(i)
+        total, centring = float(w @ present[map_.modality]), survey.centring(i, xp)
         whole, spread = survey.trace[i], survey.trace[i] - total * centring.total
         kept, scale = spread if center else whole, 1.0
         size = spread if normalize == "variance" else kept
@@ -501,19 +575,19 @@ def build(
         forms, moments = survey.alignments()
         alignments = scale[:, None] * forms, scale[:, None] * moments * scale
     if 8e-6 * len(kernels) * n**2 <= megabytes:
-        cache = np.empty((len(kernels), n, n))
+        cache = xp.empty((len(kernels), n, n))
         for rows, tile in bank._tiles():
             cache[:, rows] = tile
         bank = replace(bank, cache=cache)
     return bank, alignments
 
 
-def _merged(maps, scales):
-    """Centring of a weighted sum of kernels of one modality."""
+def _merged(maps):
+    """Centring of a sum of scaled kernels of one modality."""
     if maps[0].centring is None:
         return None
-    columns = sum(scale * m.centring.columns for m, scale in zip(maps, scales, strict=True))
-    total = sum(scale * m.centring.total for m, scale in zip(maps, scales, strict=True))
+    columns = sum(map_.scale * map_.centring.columns for map_ in maps)
+    total = sum(map_.scale * map_.centring.total for map_ in maps)
     return Centring(columns, total)
 
 
@@ -521,12 +595,18 @@ def _length(blocks):
     return next(iter(blocks.values())).shape[0]
 
 
-def _pieces(n_rows, n_kernels, width):
+def _grid(xp, *places):
+    """Index of the cells at the places along each axis."""
+    return xp.ix_(*map(xp.asarray, places))
+
+
+def _pieces(n_rows, n_kernels, width, xp):
     """Slices of rows of which the tile of all kernels has a certain size."""
-    size = max(1, TILE_BYTES // (8 * n_kernels * width))
+    size = max(1, (TILE_BYTES if xp is np else TILE_BYTES_ON_GPU) // (8 * n_kernels * width))
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
 def inverse(norms):
     """One over the norms, 0 where they are not positive."""
-    return np.divide(1, norms, out=np.zeros_like(norms), where=norms > 1e-300)
+    xp, some = namespace(norms), norms > 1e-300
+    return xp.where(some, 1 / xp.where(some, norms, 1.0), 0.0)

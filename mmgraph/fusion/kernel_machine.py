@@ -3,14 +3,15 @@
 import numbers
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv, cross_val_score
 
 from ..backend import random
+from ..backend.arrays import beside, pick, to_numpy
 from ..engine.combination import support_vectors
 from ..engine.linear_machine import linear_support_vectors
 from ..engine.lowrank import nystroem, pivoted_cholesky
+from ..engine.spectral import solve_triangular
 from ..parameters import require
 from .kernel_weights import KernelWeights
 
@@ -64,18 +65,24 @@ class KernelMachine(KernelWeights):
             return self._fit_low_rank(views, problem, splits, key)
         bank = self._find_weights(views, problem)
         shape = problem.targets.shape
-        self.dual_coef_, self.intercept_ = np.zeros(shape), np.zeros(shape[1])
+        dual, intercept = np.zeros(shape), np.zeros(shape[1])
         scores = np.full(shape, np.nan)
         for columns, weights in self._machines(shape[1]):
-            K = self._balanced(bank.combine(weights), views.present, weights)
+            K = to_numpy(self._balanced(bank.combined(weights), views.present, weights))
             part = problem.columns(columns)
             found = support_vectors(K, part)
-            self.dual_coef_[:, columns], self.intercept_[columns] = found.dual, found.intercept
+            dual[:, columns], intercept[columns] = found.dual, found.intercept
             for rest, out in splits:
                 found = support_vectors(K[np.ix_(rest, rest)], part.take(rest))
                 said = K[np.ix_(out, rest)] @ found.dual + found.intercept
                 scores[np.ix_(out, columns)] = said
+        self._keep(dual, intercept)
         return scores
+
+    def _keep(self, dual, intercept):
+        """Set the machine, where the kernels are."""
+        rows = next(iter(self.bank_.blocks.values()))
+        self.dual_coef_, self.intercept_ = beside(dual, rows), beside(intercept, rows)
 
     def _machines(self, n_columns):
         """Columns of the targets whose machines share weights of the kernels, and these."""
@@ -89,18 +96,19 @@ class KernelMachine(KernelWeights):
         sample = _sample(views, problem, max(2 * self.rank, SAMPLE), rng)
         bank = self._find_weights(views.take(sample), problem.take(sample))
         weights = self.kernel_weights_
-        K = self._balanced(bank.combine(weights), bank.present, weights)
+        K = self._balanced(bank.combined(weights), bank.present, weights)
         K += K.diagonal().mean()  # so that n landmarks span n - 1 dimensions about their mean
-        pivots = pivoted_cholesky(lambda at: K[:, at], K.diagonal(), self.rank, seed=rng).pivots
+        found = pivoted_cholesky(lambda at: pick(K.T, at).T, K.diagonal(), self.rank, seed=rng)
+        pivots = found.pivots
         pivots = np.sort(pivots)
         self.bank_ = self.bank_.among(pivots)
         landmarks = nystroem(lambda _: self._gram(views), sample[pivots])
-        F = landmarks.features
+        F = to_numpy(landmarks.features)
         found = linear_support_vectors(F, problem)
-        self.dual_coef_ = np.zeros((len(pivots), problem.targets.shape[1]))
+        dual = np.zeros((len(pivots), problem.targets.shape[1]))
         used = np.searchsorted(sample[pivots], landmarks.pivots)
-        self.dual_coef_[used] = solve_triangular(landmarks.root, found.dual, lower=True, trans=1)
-        self.intercept_ = found.intercept
+        dual[used] = solve_triangular(to_numpy(landmarks.root), found.dual, transposed=True)
+        self._keep(dual, found.intercept)
         scores = np.full(problem.targets.shape, np.nan)
         for rest, out in splits:
             found = linear_support_vectors(F[rest], problem.take(rest))
@@ -108,12 +116,13 @@ class KernelMachine(KernelWeights):
         return scores
 
     def _decision(self, views):
-        """Values of the machines, of shape (n_rows, n_columns)."""
+        """Values of the machines, of shape (n_rows, n_columns), on the CPU."""
+        xp, n_columns = views.xp, self.dual_coef_.shape[1]
         parts = [
-            self._gram(views, weights) @ self.dual_coef_[:, columns]
-            for columns, weights in self._machines(self.dual_coef_.shape[1])
+            self._gram(views, weights) @ self.dual_coef_[:, xp.asarray(columns)]
+            for columns, weights in self._machines(n_columns)
         ]
-        return np.hstack(parts) + self.intercept_
+        return to_numpy(xp.hstack(parts) + self.intercept_)
 
 
 def _sample(views, problem, size, rng):

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from scipy.linalg import eigvalsh
 from sklearn.exceptions import ConvergenceWarning
 
+from ..backend.arrays import namespace, pick, to_numpy
 from ..base import MultimodalEstimator
 from ..engine.bank import NORMALISATIONS, build, inverse
 from ..engine.combination import SOLVERS
@@ -48,7 +49,10 @@ normalize : {"none", "cosine", "trace", "variance"}, default="none"
     matrices have mean diagonal, or mean squared distance to the mean, 1.
 cache_size : float, default=500
     Megabytes within which the Gram matrices of iterative solvers are kept. Beyond, they are
-    computed anew each time, and memory does not grow with the number of kernels."""
+    computed anew each time, and memory does not grow with the number of kernels.
+device : {"auto", "cpu", "cuda"}, default="auto"
+    Where kernels are computed, aligned and combined: ``"auto"`` follows X. The weights, and the
+    support vector machine of the combination, are found on the CPU."""
 
 RANK = """\
 rank : int, default=None
@@ -102,6 +106,8 @@ def documented(kind):
 
 class KernelWeights(MultimodalEstimator):
     """Kernels of the modalities, and weights that a solver finds for targets."""
+
+    _on_host = frozenset({"alignments_", "class_prior_", "kernel_weights_", "kernel_weights_std_"})
 
     def _check_parameters(self):
         choose("solver", self.solver, SOLVERS)
@@ -192,7 +198,7 @@ class KernelWeights(MultimodalEstimator):
         found = []
         for name in self.layout_.names:
             shown = views.present[name]
-            rows = views.blocks[name][shown]
+            rows = pick(views.blocks[name], shown)
             counts = None if weight is None else weight[shown]
             own = spec[name] if isinstance(spec, Mapping) else spec
             kernels = _as_kernels(own, rows, counts, f"modality {name!r}")
@@ -208,9 +214,10 @@ class KernelWeights(MultimodalEstimator):
     def _balanced(self, K, present, weights):
         """Rows scaled up for the modalities that they lack, so that all are of one size."""
         cover, own = (
-            np.sqrt(self.bank_.coverage(p, weights)) for p in (present, self.bank_.present)
+            namespace(K).asarray(inverse(np.sqrt(self.bank_.coverage(p, weights))))
+            for p in (present, self.bank_.present)
         )
-        return K * inverse(cover)[:, None] * inverse(own)
+        return K * cover[:, None] * own
 
 
 def as_targets(codes, n_classes):
@@ -261,7 +268,7 @@ def _as_kernel(spec, rows, weight, label):
             "name and parameters, a function of two rows, or a Gram matrix."
         )
     if not isinstance(kernel.name, str) or kernel.name in NOT_ALWAYS_PSD:
-        K = gram(kernel, rows[:PSD_ROWS])
+        K = to_numpy(gram(kernel, rows[:PSD_ROWS]))
         values = eigvalsh(K) if np.allclose(K, K.T, rtol=1e-6) else [-np.inf]
         if values[0] < -1e-6 * max(np.abs(values).max(), 1e-300):
             raise ValueError(
@@ -275,6 +282,10 @@ def _as_kernel(spec, rows, weight, label):
 
 def _ready(array, rows, label):
     """A ready Gram matrix, which row numbers look up."""
+    if namespace(rows) is not np:
+        raise TypeError(
+            f"a Gram matrix of {label} is looked up on the CPU only: fit with device='cpu'."
+        )
     if array.ndim != 2 or array.shape[0] != array.shape[1]:
         raise ValueError(
             f"a Gram matrix of {label} has shape {array.shape}, but must be square: kernels "
@@ -299,8 +310,9 @@ def filled(views):
             block = sp.csr_array(block, dtype=np.float64, copy=True)
             block.data[np.isnan(block.data)] = 0.0
         else:
-            block = np.where(absent[:, None], 0.0, block) if absent.any() else block
-            block = np.asarray(block, np.float64)
+            if absent.any():
+                block = views.xp.where(views.xp.asarray(absent)[:, None], 0.0, block)
+            block = block.astype(np.float64, copy=False)
         blocks[name] = block
     return blocks
 

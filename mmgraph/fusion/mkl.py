@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
+from ..backend.arrays import beside
 from ..engine.combination import Problem
 from ..engine.opinions import fit_temperature
 from ..hints import Modalities, Seed
@@ -106,6 +107,7 @@ class MKLClassifier(PosteriorClassifier, KernelMachine):
         class_weight: Literal["balanced"] | Mapping | None = None,
         probability: bool = True,
         cv: Any = 5,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
         modalities: Modalities | None = None,
     ):
         self.kernels = kernels
@@ -121,6 +123,7 @@ class MKLClassifier(PosteriorClassifier, KernelMachine):
         self.cv = cv
         self.cache_size = cache_size
         self.random_state = random_state
+        self.device = device
         self.modalities = modalities
 
     def fit(self, X, y, sample_weight=None):
@@ -192,7 +195,7 @@ class MKLClassifier(PosteriorClassifier, KernelMachine):
         ndarray of shape (n_rows, n_classes), or (n_rows,) of two classes
         """
         scores = self._decision(self._check(X))
-        return scores[:, 0] if len(self.classes_) == 2 else scores
+        return beside(scores[:, 0] if len(self.classes_) == 2 else scores, X)
 
     def predict_proba(self, X):
         check_is_fitted(self)
@@ -284,6 +287,7 @@ class MKLRegressor(RegressorMixin, KernelMachine):
         rank: int | None = None,
         random_state: Seed = None,
         epsilon: float = 0.1,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
         modalities: Modalities | None = None,
     ):
         self.kernels = kernels
@@ -296,6 +300,7 @@ class MKLRegressor(RegressorMixin, KernelMachine):
         self.rank = rank
         self.cache_size = cache_size
         self.random_state = random_state
+        self.device = device
         self.modalities = modalities
 
     def fit(self, X, y, sample_weight=None):
@@ -340,4 +345,5 @@ class MKLRegressor(RegressorMixin, KernelMachine):
         -------
         ndarray of shape (n_rows,)
         """
-        return self._decision(self._check(X))[:, 0] * self.target_scale_ + self.target_mean_
+        found = self._decision(self._check(X))[:, 0] * self.target_scale_ + self.target_mean_
+        return beside(found, X)

@@ -2,15 +2,15 @@
 
 import numbers
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from scipy.linalg import eigh
 from sklearn.utils.multiclass import type_of_target
 
 from ..base import RepresentationMixin
 from ..engine.bank import inverse
 from ..engine.combination import Problem
+from ..engine.spectral import eigh
 from ..hints import Modalities
 from ..parameters import require
 from ..targets import check_labels, check_numbers, check_row_weights
@@ -72,6 +72,7 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
         center: bool = True,
         normalize: str = "none",
         cache_size: float = 500,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
         modalities: Modalities | None = None,
     ):
         self.n_components = n_components
@@ -82,6 +83,7 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
         self.center = center
         self.normalize = normalize
         self.cache_size = cache_size
+        self.device = device
         self.modalities = modalities
 
     def fit(self, X, y=None, sample_weight=None):
@@ -111,20 +113,20 @@ class MKLTransformer(RepresentationMixin, KernelWeights):
         given = None if sample_weight is None else weight
         problem = Problem(targets[used], float(self.C), given, epsilon)
         bank = self._find_weights(views, problem)
-        K = self._balanced(bank.combine(self.kernel_weights_), views.present, self.kernel_weights_)
-        share = weight / weight.sum()
+        K = self._balanced(bank.combined(self.kernel_weights_), views.present, self.kernel_weights_)
+        xp, share = views.xp, views.xp.asarray(weight / weight.sum())
         mean = K @ share
         K += share @ mean - mean - mean[:, None]
-        root = np.sqrt(share)
+        root = xp.sqrt(share)
         k = min(self.n_components, len(K))
-        within = root[:, None] * K * root
-        values, vectors = eigh(within, subset_by_index=(len(K) - k, len(K) - 1))
+        values, vectors = eigh(root[:, None] * K * root, k)
         values, vectors = values[::-1], vectors[:, ::-1]
-        values = np.where(values > 1e-10 * max(values[0], 1e-300), values, 0.0)
-        coefficients = root[:, None] * vectors * inverse(np.sqrt(values))
+        values = xp.where(values > 1e-10 * max(float(values[0]), 1e-300), values, 0.0)
+        coefficients = root[:, None] * vectors * inverse(xp.sqrt(values))
         projected = K @ coefficients
-        signs = np.sign(projected[np.abs(projected).argmax(axis=0), np.arange(k)])
-        self.components_ = coefficients * np.where(signs, signs, 1)
+        first = xp.abs(projected).argmax(axis=0)
+        signs = xp.sign(xp.take_along_axis(projected, first[None], axis=0)[0])
+        self.components_ = coefficients * xp.where(signs == 0, 1.0, signs)
         self.offset_ = mean @ self.components_
         self.explained_variance_ = values
         return self
