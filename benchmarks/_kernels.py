@@ -8,7 +8,8 @@ from numba import boolean, cuda, float32, float64, int32, int64, uint32
 
 DTYPES = float32, float64
 WORDS = (uint32,) * 4  # key, step, stream
-IN_FLOAT64 = {"multinomial", "softplus", "forward"}  # whose sums are float64 whatever the arrays
+# Whose sums are float64 whatever the arrays.
+IN_FLOAT64 = {"multinomial", "softplus", "forward", "smooth"}
 
 
 class Kernel(NamedTuple):
@@ -22,7 +23,8 @@ class Kernel(NamedTuple):
 
 def of(dtype):
     """All kernels for arrays of one floating type."""
-    return [*_sampling(dtype), *_steps(dtype), *_gram(dtype), *_markov(dtype), *_wavefront(dtype)]
+    families = _sampling, _steps, _gram, _sequences, _wavefront
+    return [kernel for family in families for kernel in family(dtype)]
 
 
 def compile_for(kernel, capability):
@@ -76,17 +78,20 @@ def _gram(dtype):
     yield Kernel("gram", "radial", KERNELS[str(dtype)].py_func, signature)
 
 
-def _markov(dtype):
-    from mmgraph.backend.kernels.markov_cuda import KERNELS, WIDTHS
+def _sequences(dtype):
+    from mmgraph.backend.kernels.sequences_cuda import KERNELS, WIDTHS
 
-    matrix, vector, rows = dtype[:, ::1], dtype[::1], int64[::1]
-    forward = matrix, rows, vector, matrix, matrix, matrix, float64[::1], dtype, dtype
-    backward = matrix, matrix, rows, matrix, vector, vector, matrix
+    matrix, vector, offsets, whole = dtype[:, ::1], dtype[::1], int64[::1], int32[::1]
+    arcs, origin = (whole, whole, vector), int32[:, ::1]
+    signatures = {
+        "forward": (matrix, offsets, vector, *arcs, matrix, whole),
+        "smooth": (matrix, matrix, vector, offsets, *arcs, float64[:, ::1]),
+        "best_path": (matrix, offsets, vector, *arcs, origin, whole, vector),
+        "draw_paths": (matrix, offsets, *arcs, matrix, origin),
+    }
     for width in WIDTHS:
-        both = KERNELS[str(dtype), width]
-        noun = f"markov, {width} states"
-        yield Kernel(noun, "forward", both.of_forward.py_func, forward)
-        yield Kernel(noun, "backward", both.of_backward.py_func, backward)
+        for name, kernel in vars(KERNELS[str(dtype), width]).items():
+            yield Kernel(f"sequences, {width} states", name, kernel.py_func, signatures[name])
 
 
 def _wavefront(dtype):

@@ -18,7 +18,10 @@ import mmgraph as mg
 from mmgraph.backend import arrays, kernels
 from mmgraph.engine.bank import build
 from mmgraph.engine.contrast import clip
+from mmgraph.engine.emissions import Gaussian
 from mmgraph.engine.kernels import Kernel
+from mmgraph.engine.markov import Data, Model, Stream, expect
+from mmgraph.engine.transitions import transition
 
 from ._report import save, table
 
@@ -106,7 +109,7 @@ def jobs(cupy, shrink):
         None,
     )
     for n_states in (16, 64):
-        yield _smoothing(cupy, rng, n_states, 10_000 // shrink, 1000 // shrink)
+        yield _learning(normal, n_states, 10_000 // shrink, 1000 // shrink)
     n, k = 65_536 // shrink, 512
     Z, W = normal(n, k), normal(n, k)
     yield (
@@ -117,21 +120,19 @@ def jobs(cupy, shrink):
     )
 
 
-def _smoothing(cupy, rng, n_states, n_sequences, length):
-    shape = n_sequences * length, n_states
-    log_likelihood = cupy.asarray(rng.standard_normal(shape, dtype=np.float32))
-    offsets = cupy.arange(0, shape[0] + 1, length, dtype=np.int64)
-    start = cupy.full(n_states, 1 / n_states, np.float32)
-    matrix = cupy.full((n_states, n_states), 1 / n_states, np.float32)
-    scaled, filtered, posterior = (cupy.empty(shape, np.float32) for _ in range(3))
-    log_scale, markov = cupy.empty(shape[0]), kernels.of(log_likelihood, "markov")
-
-    def smooth():
-        markov.forward(log_likelihood, offsets, start, matrix, scaled, filtered, log_scale)
-        markov.backward(scaled, filtered, offsets, matrix, cupy.ones_like(start), posterior)
-
-    name = f"HMM smoothing, {n_sequences} x {length} frames, K = {n_states}"
-    return name, smooth, (2 * shape[0] * n_states**2, "float32"), None
+def _learning(normal, n_states, n_sequences, length, n_columns=20):
+    """A step of EM, of Gaussians with a variance a column."""
+    emission = Gaussian(*np.random.default_rng(0).random((2, n_states, n_columns)) + 0.5)
+    start, matrix = np.full(n_states, 1 / n_states), np.full((n_states, n_states), 1 / n_states)
+    model = Model(start, transition(matrix), (Stream(emission),))
+    n = n_sequences * length
+    features = normal(n, 1 + 2 * n_columns)
+    features[:, 0] = 1
+    features[:, 1 + n_columns :] = features[:, 1 : 1 + n_columns] ** 2
+    data = Data((features,), np.arange(0, n + 1, length))
+    name = f"EM step of an HMM, {n_sequences} x {length} frames, K = {n_states}"
+    products = 4 * n * n_states * (1 + 2 * n_columns)
+    return name, lambda: expect(model, data), (products, "float32"), None
 
 
 def _torch_pcd(torch, v, h, b):

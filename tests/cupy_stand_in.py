@@ -343,6 +343,8 @@ def _plain(value):
         raise TypeError("a kernel of the GPU was given an array of the host.")
     if type(value) in (list, tuple):
         return type(value)(map(_plain, value))
+    if hasattr(value, "_fields"):
+        return type(value)(*map(_plain, value))
     return value._held if isinstance(value, ndarray) else value
 
 

@@ -119,6 +119,7 @@ def test_kernels_have_the_same_functions():
         gram_cuda,
         markov_cuda,
         sampling_cuda,
+        sequences_cuda,
         updates_cuda,
     )
 
@@ -127,7 +128,8 @@ def test_kernels_have_the_same_functions():
         ("ascent", ascent_cuda, ["ascend"]),
         ("updates", updates_cuda, ["adam", "nesterov"]),
         ("gram", gram_cuda, ["distances", "radial", "combined"]),
-        ("markov", markov_cuda, ["forward", "backward"]),
+        ("markov", markov_cuda, ["mix"]),
+        ("sequences", sequences_cuda, ["forward", "backward", "best_path", "draw_paths"]),
     ):
         for name in names:
             twins = (kernels.of(np.zeros(2), noun), gpu)

@@ -14,7 +14,9 @@ TESTS = Path(__file__).parent
 @pytest.mark.skipif(
     importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed"
 )
-@pytest.mark.parametrize("noun", ["sampling", "ascent", "updates", "gram", "markov", "wavefront"])
+@pytest.mark.parametrize(
+    "noun", ["sampling", "ascent", "updates", "gram", "markov", "sequences", "wavefront"]
+)
 def test_every_kernel_equals_its_cpu_twin(noun):
     path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": path}

@@ -20,6 +20,7 @@ from device_checks import (
     small,
 )
 from estimators import over
+from joblib import parallel_config
 from sklearn.frozen import FrozenEstimator
 
 import mmgraph as mg
@@ -128,6 +129,7 @@ LOOPS = [
     (mg.ContrastiveEmbedding, {"batch_size": 30}),
     (mg.RBM, {"batch_size": 30}),
     (mg.MultimodalDBM, {"batch_size": 30, "pretrain_iter": 0}),
+    (mg.MultiStreamHMM, {"n_states": 2, "tol": 0.0}),
 ]
 
 
@@ -160,6 +162,73 @@ def test_gram_matrices_of_single_kernels_stay_on_the_gpu(cupy):
     # The combination goes to the machine once; of each kernel its sums over the rows are known.
     assert costs[0] >= 57**2
     assert (costs[1] - costs[0]) / 10 <= 4 * 60 < 57**2
+
+
+def counts_in_sequences():
+    """Counts, flags and categories of seven sequences of which some lack a stream."""
+    rng = np.random.default_rng(0)
+    state = np.arange(70) // 5 % 2
+    flags = (rng.random((70, 2)) < 0.2 + 0.6 * state[:, None]).astype(float)
+    flags[20:30] = np.nan
+    X, modalities = mg.pack(
+        counts=rng.poisson(1 + 4 * state)[:, None],
+        flags=flags,
+        kind=np.eye(3)[(state + rng.integers(2, size=70)) % 3],
+        sequence=np.arange(70) // 10,
+    )
+    emissions = {"counts": "poisson", "flags": "bernoulli", "kind": "categorical"}
+    columns = {"emissions": emissions, "sequence": 0, "modalities": modalities}
+    return X, state, columns
+
+
+def test_sequences_with_known_states_in_batches_and_over_block_borders(cupy, monkeypatch):
+    X, state, columns = counts_in_sequences()
+    known = np.where(np.arange(70) % 7 == 0, state, -1)
+    pairs = []
+    for rows in (X, cupy.asarray(X)):
+        model = mg.MultiStreamHMM(2, max_iter=4, random_state=0, **columns)
+        model.fit(rows, states=known)
+        batch = mg.MultiStreamHMM(2, random_state=0, **columns).partial_fit(rows).partial_fit(rows)
+        draws = model.generate(rows, "flags", n_samples=3, random_state=0)
+        alone = model.embed(rows, "counts")
+        found = [model.score_samples(rows), model.transform(rows), draws, alone]
+        found += [model.transition_, batch.means_["counts"], model.predict(rows), model.bic(rows)]
+        pairs.append([to_numpy(value) for value in found])
+        monkeypatch.setattr("mmgraph.engine.arc_recursions.LARGEST", 50)
+    for wanted, found in zip(*pairs, strict=True):
+        np.testing.assert_allclose(found, wanted, 1e-8, 1e-8)
+
+
+def test_classes_of_sequences(cupy):
+    X, _, columns = counts_in_sequences()
+    emissions = columns.pop("emissions")
+    y = np.repeat(["a", "b", "a", "b", "a", "b", "a"], 10)
+    pairs = []
+    for rows in (X, cupy.asarray(X)):
+        model = mg.MultiStreamHMM(2, emissions=emissions, max_iter=3, random_state=0)
+        model = mg.HMMClassifier(model, **columns).fit(rows, y).tune(rows, y)
+        found = [model.decision_function(rows), model.score_sequences(rows, y)]
+        pairs.append([*map(to_numpy, found), [*model.stream_weights_.values()]])
+        labels = model.predict(rows)
+        assert isinstance(labels, np.ndarray)
+    for wanted, found in zip(*pairs, strict=True):
+        np.testing.assert_allclose(found, wanted, 1e-8, 1e-8)
+
+
+def test_workers_are_not_given_what_is_on_a_gpu(cupy):
+    X = data()[0]
+    with parallel_config("loky", n_jobs=2):
+        model = small(mg.MultiStreamHMM).fit(cupy.asarray(X))
+    wanted = small(mg.MultiStreamHMM).fit(X).transform(X)
+    np.testing.assert_allclose(model.transform(X), wanted, 1e-8, 1e-8)
+
+
+def test_chains_that_are_too_wide_are_refused_in_words(cupy, monkeypatch):
+    monkeypatch.setattr("mmgraph.backend.kernels.sequences_cuda.WIDTHS", (1, 2))
+    from mmgraph.backend.kernels import sequences_cuda
+
+    with pytest.raises(ValueError, match=r"at most 2 states, but this one has 3: fit with device"):
+        sequences_cuda._kernels(np.zeros((4, 3)))
 
 
 def test_no_names_but_those_of_cupy():
@@ -232,7 +301,7 @@ def test_models_do_not_change_places_by_themselves(cupy):
     with pytest.raises(TypeError, match=r"is on the CPU: move it with mmgraph.to_device"):
         model.transform(cupy.asarray(X))
     with pytest.raises(TypeError, match="computes on the CPU only"):
-        mg.to_device(mg.HMMClassifier(), "cuda")
+        mg.to_device(mg.TrajectoryHMM(), "cuda")
     assert isinstance(small(mg.CCA, device="cpu").fit(X).transform(cupy.asarray(X)), ndarray)
     on_gpu = mg.to_device(model, "cuda")
     assert isinstance(on_gpu.weights_["a"], ndarray)

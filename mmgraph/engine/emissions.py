@@ -6,7 +6,8 @@ weights``, and the statistics that they learn from are ``posterior.T @ features`
 frames. A frame in which the stream is absent has zeros for features, the one included: its
 log-likelihood is 0 under every state and it counts for nothing, which marginalises the stream.
 
-Parameters are in float64. Real-valued streams are in the units of :class:`Scale`.
+Parameters and statistics are in float64, on the CPU. Features and what is made of them may be on a
+GPU. Real-valued streams are in the units of :class:`Scale`.
 """
 
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from scipy.special import gammaln
 from scipy.stats import poisson
 
 from ..backend import kernels
+from ..backend.arrays import beside, namespace, to_numpy
 
 __all__ = [
     "COVARIANCES",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 LOG_2PI = float(np.log(2 * np.pi))
+PIECE = 1 << 16  # frames on a GPU whose products are added up in their own precision
 FEW = 1e-8  # expected frames, below which a state learns nothing
 
 
@@ -143,7 +146,7 @@ class _Emission:
         -------
         ndarray of shape (n_frames, n_states)
         """
-        return features @ self.weights.astype(features.dtype)
+        return features @ _like(self.weights, features)
 
     def evaluate(self, features):
         """The log-likelihood, and what :meth:`statistics` can use of the work."""
@@ -164,7 +167,7 @@ class _Emission:
         -------
         tuple of ndarray, float64
         """
-        return ((posterior.T @ features).astype(np.float64),)
+        return (_product(posterior, features),)
 
 
 @dataclass(frozen=True)
@@ -266,30 +269,29 @@ class DenseGaussian(_Emission):
 
     def log_likelihood(self, features):
         """Log-likelihood of each frame under each state."""
-        whiten, half_log_det = self._whitening()
+        xp, (whiten, half_log_det) = namespace(features), self._whitening()
         n_states, n = self.means.shape
         constant = -(half_log_det + 0.5 * n * LOG_2PI)
         if self.tied:
             z = self.means @ whiten
-            y = features[:, 1:] @ whiten.astype(features.dtype)
+            y = features[:, 1:] @ _like(whiten, features)
             inner = np.vstack([constant - 0.5 * np.square(z).sum(axis=1), whiten @ z.T])
-            found = features @ inner.astype(features.dtype)
-            found -= 0.5 * np.square(y).sum(axis=1)[:, None]
+            found = features @ _like(inner, features)
+            found -= 0.5 * xp.square(y).sum(axis=1)[:, None]
             return found
-        found = np.empty((len(features), n_states), features.dtype)
+        found = xp.empty((len(features), n_states), features.dtype)
         for k in range(n_states):
-            affine = np.vstack([-self.means[k] @ whiten[k], whiten[k]]).astype(features.dtype)
-            y = features @ affine
-            found[:, k] = constant[k] * features[:, 0] - 0.5 * np.einsum("ij,ij->i", y, y)
+            y = features @ _like(np.vstack([-self.means[k] @ whiten[k], whiten[k]]), features)
+            found[:, k] = float(constant[k]) * features[:, 0] - 0.5 * xp.einsum("ij,ij->i", y, y)
         return found
 
     def statistics(self, features, posterior, parts=None):
         """Counts, sums and products of the columns."""
         if self.tied:
             weighted = features * posterior.sum(axis=1)[:, None]
-            return (posterior.T @ features).astype(float), (features.T @ weighted).astype(float)
-        products = [(features * g[:, None]).T @ features for g in posterior.T]
-        return (np.array(products, np.float64),)
+            return _product(posterior, features), _product(features, weighted)
+        products = [_product(features * g[:, None], features) for g in posterior.T]
+        return (np.array(products),)
 
     def _shared(self, means, statistics, prior):
         """The most probable covariance that all states share, about given means."""
@@ -378,8 +380,8 @@ class Mixture(_Emission):
         n_states, n_mix = self.shares.shape
         parts = self.components.log_likelihood(features)
         with np.errstate(divide="ignore"):
-            parts += np.log(self.shares).ravel().astype(parts.dtype)
-        found = np.empty((len(features), n_states), parts.dtype)
+            parts += _like(np.log(self.shares).ravel(), parts)
+        found = namespace(parts).empty((len(features), n_states), parts.dtype)
         kernels.of(found, "markov").mix(parts, found, n_mix)
         found *= features[:, :1]
         return found, parts
@@ -395,7 +397,7 @@ class Mixture(_Emission):
         by_state = parts.reshape(-1, n_states, n_mix)
         by_state *= posterior[:, :, None]
         own = self.components.statistics(features, parts)
-        return ((parts.T @ features[:, 0]).astype(np.float64).reshape(n_states, n_mix), *own)
+        return (_product(parts, features[:, :1]).reshape(n_states, n_mix), *own)
 
     def maximise(self, statistics, prior):
         """The parameters of greater probability given statistics (one step of EM)."""
@@ -449,11 +451,11 @@ class Categorical(_Emission):
 
     def log_likelihood(self, features):
         """Log-likelihood of each frame under each state; -inf where it is impossible."""
-        table = self.probabilities.T.astype(features.dtype)
+        table = _like(self.probabilities.T, features)
         found = features[:, 1:] @ table  # the probability of the one category
         found[features[:, 0] == 0] = 1
         with np.errstate(divide="ignore"):
-            return np.log(found, out=found)
+            return namespace(found).log(found, out=found)
 
     def maximise(self, statistics, prior):
         """The most probable parameters given statistics."""
@@ -640,6 +642,19 @@ def blank(kind, n_states, x, *, covariance_type="diag", n_mix=1):
     if kind == "poisson":
         return Poisson(np.tile(overall, (n_states, 1)), overall)
     return Bernoulli(np.tile(overall, (n_states, 1)))
+
+
+def _like(values, features):
+    """Parameters where the features are, and in their precision."""
+    return beside(values.astype(features.dtype), features)
+
+
+def _product(one, other):
+    """Sum over frames of the products of two columns each, in float64, on the CPU."""
+    if namespace(one) is np:
+        return (one.T @ other).astype(np.float64)
+    pieces = (slice(a, a + PIECE) for a in range(0, len(one), PIECE))
+    return to_numpy(sum((one[own].T @ other[own]).astype(np.float64) for own in pieces))
 
 
 def _divide(total, count, before):

@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
+from ..backend.arrays import namespace
 from ..backend.kernels.threads import in_parallel
 from ..backend.random import derive
-from . import recursions
+from . import arc_recursions, recursions
 from .emissions import Prior, Scale
 from .kronecker import Kronecker
 from .recursions import Chain
@@ -174,6 +175,11 @@ class Data(NamedTuple):
         return int(self.offsets[-1])
 
     @property
+    def on_gpu(self):
+        """Whether the features are on a GPU."""
+        return namespace(*self.features) is not np
+
+    @property
     def dtype(self):
         """Floating type of the computation."""
         return self.features[0].dtype
@@ -262,6 +268,8 @@ def log_densities(model, data):
         Their sum over a sequence is its log-likelihood. -inf where a frame is impossible; those
         after it are given those before it.
     """
+    if data.on_gpu:
+        return arc_recursions.log_densities(model, data)
     found = np.empty(data.n_frames)
     chain = Chain(model, data.dtype)
 
@@ -285,6 +293,8 @@ def posteriors(model, data):
     -------
     ndarray of shape (n_frames, n_states)
     """
+    if data.on_gpu:
+        return arc_recursions.posteriors(model, data)
     found = np.empty((data.n_frames, model.n_states), data.dtype)
     chain = Chain(model, data.dtype)
 
@@ -311,6 +321,8 @@ def best_paths(model, data):
     log_probability : ndarray of shape (n_sequences,)
         Of each sequence together with its path.
     """
+    if data.on_gpu:
+        return arc_recursions.best_paths(model, data)
     path = np.empty(data.n_frames, np.int32)
     best = np.empty(len(data.offsets) - 1)
     chain = Chain(model, data.dtype)
@@ -340,6 +352,8 @@ def draw_states(model, data, n_draws, key):
     -------
     ndarray of int32, shape (n_draws, n_frames)
     """
+    if data.on_gpu:
+        return arc_recursions.draw_states(model, data, n_draws, key)
     paths = np.empty((n_draws, data.n_frames), np.int32)
     chain = Chain(model, data.dtype)
 
@@ -371,6 +385,8 @@ def expect(model, data, algorithm="em"):
     -------
     Counts
     """
+    if data.on_gpu:
+        return Counts(*arc_recursions.expect(model, data, algorithm))
     chain = Chain(model, data.dtype)
     blocks = list(recursions.blocks(data.offsets, model.n_states))
     n_parts = max(1, min(PARTS, len(blocks), recursions.LARGEST // model.n_states**2))
@@ -439,7 +455,8 @@ def train(model, data, priors, *, max_iter, tol, algorithm="em") -> Iterator[Epo
     """Learn by expectation and maximisation, or along the most probable paths.
 
     The sequences are shared out among the workers of joblib's active backend, one unless
-    :func:`joblib.parallel_config` says otherwise; their statistics are added up.
+    :func:`joblib.parallel_config` says otherwise; their statistics are added up. Those on a GPU are
+    not shared out.
 
     Parameters
     ----------
@@ -463,9 +480,9 @@ def train(model, data, priors, *, max_iter, tol, algorithm="em") -> Iterator[Epo
     ValueError
         If sequences are impossible under the model.
     """
-    before = -np.inf
-    parts = data.split(effective_n_jobs(None))
-    with Parallel() as workers:  # to which the frames go once
+    before, n_jobs = -np.inf, 1 if data.on_gpu else effective_n_jobs(None)
+    parts = data.split(n_jobs)
+    with Parallel(n_jobs if data.on_gpu else None) as workers:  # to which the frames go once
         for _ in range(max_iter):
             work = (delayed(expect)(model, part, algorithm) for part in parts)
             counts = _checked(reduce(Counts.merge, workers(work)))

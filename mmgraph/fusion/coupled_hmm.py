@@ -72,6 +72,9 @@ class CoupledHMM(MultiStreamHMM):
         Whether learning goes on from the model of the last fit.
     dtype : {"float32", "float64"}, default="float64"
         Precision of the computation; statistics are added up in float64 in either.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the frames are worked on: ``"auto"`` follows X. Parameters, and the first guess of
+        the states, are found on the CPU.
     sequence : int or str, default=None
         Column of the sequence ids; rows of a sequence are next to each other. None: all rows are
         one sequence.
@@ -169,6 +172,7 @@ class CoupledHMM(MultiStreamHMM):
         learning_decay: float = 0.7,
         warm_start: bool = False,
         dtype: Literal["float32", "float64"] = "float64",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
         sequence: int | str | None = None,
         modalities: Modalities | None = None,
         random_state: Seed = None,
@@ -190,6 +194,7 @@ class CoupledHMM(MultiStreamHMM):
             learning_decay=learning_decay,
             warm_start=warm_start,
             dtype=dtype,
+            device=device,
             sequence=sequence,
             modalities=modalities,
             random_state=random_state,

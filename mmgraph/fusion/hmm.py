@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from ..backend import random
+from ..backend.arrays import beside, to_device
 from ..backend.random import derive
 from ..base import GenerativeMixin, MultimodalEstimator, RepresentationMixin, drive
 from ..engine import markov, segmentation
@@ -98,6 +99,9 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         Whether learning goes on from the model of the last fit.
     dtype : {"float32", "float64"}, default="float64"
         Precision of the computation; statistics are added up in float64 in either.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the frames are worked on: ``"auto"`` follows X. Parameters, and the first guess of
+        the states, are found on the CPU.
     sequence : int or str, default=None
         Column of the sequence ids; rows of a sequence are next to each other. None: all rows are
         one sequence.
@@ -191,6 +195,9 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
     (200, 1)
     """
 
+    _streams = True
+    _on_host = frozenset({"model_", "statistics_"})
+
     def __init__(
         self,
         n_states: int = 3,
@@ -211,6 +218,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         learning_decay: float = 0.7,
         warm_start: bool = False,
         dtype: Literal["float32", "float64"] = "float64",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
         sequence: int | str | None = None,
         modalities: Modalities | None = None,
         random_state: Seed = None,
@@ -233,6 +241,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         self.learning_decay = learning_decay
         self.warm_start = warm_start
         self.dtype = dtype
+        self.device = device
         self.sequence = sequence
         self.modalities = modalities
         self.random_state = random_state
@@ -382,7 +391,7 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         others = [name for name in self.layout_.names if name != modality]
         found = self._represent(views.hide(*others)).astype(views.dtype)
         found[~views.present[modality]] = np.nan
-        return found
+        return beside(found, X)
 
     @property
     def start_(self):
@@ -637,7 +646,8 @@ class MultiStreamHMM(RepresentationMixin, GenerativeMixin, MultimodalEstimator):
         features = []
         for name, stream in zip(self.layout_.names, model.streams, strict=True):
             z = encoded(views, name, stream).astype(self.dtype, copy=False)
-            features.append(stream.emission.features(z, views.present[name]))
+            own = stream.emission.features(z, views.present[name])
+            features.append(to_device(own, self._device))
         data = Data(tuple(features), views.offsets if offsets is None else offsets)
         return data if known is None else data.where(known, model.transition.parts)
 

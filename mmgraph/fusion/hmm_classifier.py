@@ -2,12 +2,14 @@
 
 import itertools
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 
+from ..backend.arrays import beside
 from ..engine import markov
 from ..hints import Modalities, Seed
 from ..predictors import PosteriorClassifier
@@ -46,6 +48,8 @@ class HMMClassifier(PosteriorClassifier, ModelByLabel):
         without them X is one stream, ``"X"``.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the models; None: their own.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the frames are worked on: ``"auto"`` follows X. It holds for the models.
 
     Attributes
     ----------
@@ -96,6 +100,9 @@ class HMMClassifier(PosteriorClassifier, ModelByLabel):
     True
     """
 
+    _streams = True
+    _on_host = frozenset({"log_prior_"})
+
     def __init__(
         self,
         hmm: BaseEstimator | None = None,
@@ -104,12 +111,14 @@ class HMMClassifier(PosteriorClassifier, ModelByLabel):
         sequence: int | str | None = None,
         modalities: Modalities | None = None,
         random_state: Seed = None,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
     ):
         self.hmm = hmm
         self.stream_weights = stream_weights
         self.sequence = sequence
         self.modalities = modalities
         self.random_state = random_state
+        self.device = device
 
     def fit(self, X, y):
         """Learn a model of each class.
@@ -156,7 +165,7 @@ class HMMClassifier(PosteriorClassifier, ModelByLabel):
             For two classes, how much more the second has.
         """
         found = self._opinion(self._check(X))
-        return found[:, 1] - found[:, 0] if len(self.classes_) == 2 else found
+        return beside(found[:, 1] - found[:, 0] if len(self.classes_) == 2 else found, X)
 
     def score_sequences(self, X, y):
         """Share of the sequences that get their label.

@@ -38,6 +38,7 @@ class ModelByLabel(MultimodalEstimator):
         model.set_params(**self._layout_parameters(), stream_weights=None)
         if self.random_state is not None:
             model.set_params(random_state=self.random_state)
+        model._device = self._device
         model._check_parameters()
         for name in ("layout_", "n_features_in_", "feature_names_in_"):
             if hasattr(self, name):

@@ -635,3 +635,4 @@ def _mix(log_components, log_likelihood, n_mix):
                     group[m] /= total
             else:
                 log_likelihood[t, k] = largest
+                group[:] = 0
