@@ -9,7 +9,7 @@ from numba import boolean, cuda, float32, float64, int32, int64, uint32
 DTYPES = float32, float64
 WORDS = (uint32,) * 4  # key, step, stream
 # Whose sums are float64 whatever the arrays.
-IN_FLOAT64 = {"multinomial", "softplus", "forward", "smooth"}
+IN_FLOAT64 = {"multinomial", "softplus", "forward", "smooth", "operators"}
 
 
 class Kernel(NamedTuple):
@@ -84,9 +84,10 @@ def _sequences(dtype):
     matrix, vector, offsets, whole = dtype[:, ::1], dtype[::1], int64[::1], int32[::1]
     arcs, origin = (whole, whole, vector), int32[:, ::1]
     signatures = {
-        "forward": (matrix, offsets, vector, *arcs, matrix, whole),
-        "smooth": (matrix, matrix, vector, offsets, *arcs, float64[:, ::1]),
-        "best_path": (matrix, offsets, vector, *arcs, origin, whole, vector),
+        "forward": (matrix, offsets, matrix, *arcs, matrix, whole),
+        "smooth": (matrix, matrix, vector, offsets, *arcs, matrix, float64[:, ::1]),
+        "operators": (matrix, offsets, *arcs, dtype[:, :, ::1], float64[:, ::1]),
+        "best_path": (matrix, offsets, matrix, *arcs, origin, whole, vector),
         "draw_paths": (matrix, offsets, *arcs, matrix, origin),
     }
     for width in WIDTHS:

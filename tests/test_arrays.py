@@ -129,7 +129,11 @@ def test_kernels_have_the_same_functions():
         ("updates", updates_cuda, ["adam", "nesterov"]),
         ("gram", gram_cuda, ["distances", "radial", "combined"]),
         ("markov", markov_cuda, ["mix"]),
-        ("sequences", sequences_cuda, ["forward", "backward", "best_path", "draw_paths"]),
+        (
+            "sequences",
+            sequences_cuda,
+            ["forward", "backward", "operators", "best_path", "draw_paths"],
+        ),
     ):
         for name in names:
             twins = (kernels.of(np.zeros(2), noun), gpu)

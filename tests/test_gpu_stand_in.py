@@ -26,6 +26,7 @@ from sklearn.frozen import FrozenEstimator
 import mmgraph as mg
 from benchmarks import gpu
 from mmgraph.backend.arrays import to_numpy
+from mmgraph.engine import arc_recursions
 
 
 @pytest.fixture
@@ -197,6 +198,40 @@ def test_sequences_with_known_states_in_batches_and_over_block_borders(cupy, mon
         monkeypatch.setattr("mmgraph.engine.arc_recursions.LARGEST", 50)
     for wanted, found in zip(*pairs, strict=True):
         np.testing.assert_allclose(found, wanted, 1e-8, 1e-8)
+
+
+@pytest.mark.parametrize("topology", ["ergodic", "left-right"])
+def test_long_sequences_are_cut(topology, cupy, monkeypatch):
+    rng = np.random.default_rng(0)
+    state = np.minimum(np.arange(300) // 40, 2)
+    frames = 2.0 * state[:, None] + rng.normal(size=(300, 2))
+    frames[100:110] = np.nan
+    X, modalities = mg.pack(a=frames, sequence=np.arange(300) // 170)
+    pairs, asked, ends = [], [], arc_recursions._ends
+    monkeypatch.setattr(arc_recursions, "_ends", lambda *a: asked.append(len(a[0])) or ends(*a))
+    monkeypatch.setattr(arc_recursions, "SHORTEST", 13)
+    for rows in (X, cupy.asarray(X)):
+        model = mg.MultiStreamHMM(
+            3, topology=topology, max_iter=5, tol=0, sequence=0, modalities=modalities
+        ).set_params(random_state=0)
+        found = [model.fit(rows).transform(rows), model.score_samples(rows), model.transition_]
+        pairs.append([*map(to_numpy, found), model.history_["log_likelihood"]])
+        assert set(asked) == (set() if rows is X else {14 + 10})
+    for wanted, found in zip(*pairs, strict=True):
+        np.testing.assert_allclose(found, wanted, 1e-8, 1e-8)
+
+
+def test_an_impossible_frame_of_a_long_sequence(cupy, monkeypatch):
+    monkeypatch.setattr("mmgraph.engine.arc_recursions.SHORTEST", 10)
+    kind = np.eye(3)[np.arange(100) % 2]
+    model = mg.MultiStreamHMM(2, emissions="categorical", random_state=0).fit(kind)
+    odd = kind.copy()
+    odd[50] = [0, 0, 1]  # never seen
+    wanted, found = (
+        m.score_samples(X) for m, X in ((model, odd), (mg.to_device(model, "cuda"), odd))
+    )
+    assert np.isneginf(wanted[50])
+    np.testing.assert_allclose(found, wanted, 1e-8)
 
 
 def test_classes_of_sequences(cupy):

@@ -27,7 +27,7 @@ def problem(topology, dtype, rng):
     frames[2] = -np.inf
     frames[6, : n - 1] = -np.inf
     arcs = Arcs.of(sources, targets, values.astype(dtype), n)
-    return frames.astype(dtype), offsets, start.astype(dtype), arcs
+    return frames.astype(dtype), offsets, start[None].astype(dtype), arcs
 
 
 def answers(twin, frames, offsets, start, arcs, uniforms, whole):
@@ -35,9 +35,14 @@ def answers(twin, frames, offsets, start, arcs, uniforms, whole):
     filtered, log_scale = twin.forward(frames, offsets, start, arcs)
     posterior, path, paths = frames.copy(), whole[0].copy(), whole.copy()
     counts = twin.backward(posterior, filtered, log_scale, offsets, arcs)
+    again, starts, after = frames.copy(), filtered[:3].copy(), filtered[2:5].copy()
+    after[1] = np.nan
+    own, scale = twin.forward(frames, offsets, starts, arcs)
+    more = twin.backward(again, own, scale, offsets, arcs, after)
     best = twin.best_path(frames, offsets, start, arcs, path)
     twin.draw_paths(filtered, offsets, arcs, uniforms, paths)
-    return filtered, log_scale, posterior, counts, best, path, paths
+    operators = twin.operators(frames, offsets, arcs)
+    return filtered, log_scale, posterior, counts, again, more, operators, best, path, paths
 
 
 def check(to_device=np.asarray, to_numpy=np.asarray):

@@ -1,13 +1,21 @@
 """What :mod:`mmgraph.engine.markov` says, of frames on a GPU: all sequences at once, arc by arc.
 
 The likelihoods of frames and the statistics of emissions are array code there. The recursions are
-on logarithms, where nothing vanishes, so no sequence is ever taken twice. Frames stay on the GPU,
-and what comes back is what the model needs: sums over frames, and the answers that were asked for.
+on logarithms, where nothing vanishes. Frames stay on the GPU, and what comes back is what the model
+needs: sums over frames, and the answers that were asked for.
+
+A frame waits for the one before it, so a few long sequences leave a GPU idle. They are cut: of each
+piece it is found first what it makes of any state it may begin with, all pieces at once; from these
+operators follows where every piece begins and what comes after it, and then the pieces are filtered
+and smoothed at once as if they were sequences (a parallel scan: Särkkä & García-Fernández 2021,
+Temporal parallelization of Bayesian smoothers, IEEE Transactions on Automatic Control 66(1)).
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
 
 from ..backend import kernels
 from ..backend.arrays import beside, namespace, to_numpy
@@ -17,6 +25,10 @@ from ..backend.random import derive
 __all__ = ["best_paths", "draw_states", "expect", "log_densities", "posteriors"]
 
 LARGEST = 1 << 28  # frames times states that are worked on together
+PIECES = 512  # that keep a GPU busy
+SHORTEST = 64  # frames of a piece
+WORTH = 4  # pieces of the longest sequence, from which it is worth cutting
+WIDEST = 64  # states of a chain that is cut
 
 
 class _Block(NamedTuple):
@@ -167,19 +179,89 @@ def _chain(model, frames, block):
     """Where sequences begin, the logarithm of the start, and the arcs, where the frames are."""
     with np.errstate(divide="ignore"):
         start = np.log(model.start).astype(frames.dtype)
-    return beside(block.offsets, frames), beside(start, frames), _arcs(model, frames)
+    return beside(block.offsets, frames), beside(start[None], frames), _arcs(model, frames)
 
 
 def _filter(model, frames, block):
-    return kernels.of(frames, "sequences").forward(frames, *_chain(model, frames, block))
+    """Logarithms of filtered distributions, and log-densities."""
+    found, _ = _filter_in_pieces(model, frames, block)
+    return found
+
+
+def _filter_in_pieces(model, frames, block):
+    """The same, with the pieces: where they begin, and what comes after each."""
+    offsets, start, arcs = _chain(model, frames, block)
+    kernel, cuts = kernels.of(frames, "sequences"), _cuts(model, block)
+    if cuts is not None:
+        at = beside(cuts, frames)
+        operators = to_numpy(kernel.operators(frames, at, arcs))
+        firsts = np.isin(cuts[:-1], block.offsets)
+        ends = _ends(operators, firsts, to_numpy(start)[0], model.transition.matrix)
+        if ends is not None:
+            begun, after = (beside(rows.astype(frames.dtype), frames) for rows in ends)
+            return kernel.forward(frames, at, begun, arcs), (at, after, arcs)
+    return kernel.forward(frames, offsets, start, arcs), (offsets, None, arcs)
+
+
+def _cuts(model, block):
+    """Where sequences are cut, their ends included; None: they are better left whole."""
+    lengths = np.diff(block.offsets)
+    size = max(SHORTEST, -(-int(block.offsets[-1]) // PIECES))
+    if len(lengths) >= PIECES or lengths.max() < WORTH * size or model.n_states > WIDEST:
+        return None
+    pieces = [np.arange(a, b, size) for a, b in pairwise(block.offsets)]
+    return np.concatenate([*pieces, block.offsets[-1:]])
+
+
+def _ends(operators, firsts, log_start, matrix):
+    """Where each piece begins, and what comes after it.
+
+    Parameters
+    ----------
+    operators : ndarray of shape (n_pieces, n_states, n_states)
+        See :func:`mmgraph.backend.kernels.sequences.operators`.
+    firsts : ndarray of bool, shape (n_pieces,)
+        Whether a piece begins a sequence.
+    log_start : ndarray of shape (n_states,)
+    matrix : ndarray of shape (n_states, n_states)
+        Of transitions.
+
+    Returns
+    -------
+    begun : ndarray of shape (n_pieces, n_states)
+        Logarithm of the distribution of a piece's first state given the frames before it.
+    after : ndarray of shape (n_pieces, n_states)
+        Logarithm of what later frames say about the state that follows a piece, relative to their
+        density; NaN where there are none.
+
+    None in place of both if a piece is impossible.
+    """
+    with np.errstate(divide="ignore"):
+        moves = np.log(matrix)
+    n_pieces, n = operators.shape[:2]
+    begun, after, last = np.empty((n_pieces, n)), np.full((n_pieces, n), np.nan), log_start
+    for c in range(n_pieces):
+        entered = log_start if firsts[c] else logsumexp(last[:, None] + moves, axis=0)
+        begun[c] = entered - logsumexp(entered)
+        last = logsumexp(begun[c][:, None] + operators[c], axis=0)
+        if not last.max() > -np.inf:
+            return None
+    for c in range(n_pieces - 1, 0, -1):
+        if firsts[c]:
+            continue
+        then = after[c]
+        then = np.zeros(n) if np.isnan(then[0]) else logsumexp(moves + then, axis=1)
+        seen = logsumexp(operators[c] + then, axis=1)
+        after[c - 1] = seen - logsumexp(begun[c] + seen)
+    return begun, after
 
 
 def _smooth(model, data, block):
     """Posterior, log-densities, how often each arc is taken, and what the emissions keep."""
     frames, parts = _likelihood(model, data, block.rows)
-    chain, kernel = _chain(model, frames, block), kernels.of(frames, "sequences")
-    filtered, log_scale = kernel.forward(frames, *chain)
-    taken = kernel.backward(frames, filtered, log_scale, chain[0], chain[2])
+    (filtered, log_scale), (offsets, after, arcs) = _filter_in_pieces(model, frames, block)
+    backward = kernels.of(frames, "sequences").backward
+    taken = backward(frames, filtered, log_scale, offsets, arcs, after)
     return frames, log_scale, taken, parts
 
 

@@ -56,8 +56,8 @@ def forward(log_likelihood, offsets, log_start, arcs):
     log_likelihood : array of shape (n_frames, n_states)
         Of each frame under each state; -inf where it is impossible.
     offsets : array of int64, shape (n_sequences + 1,)
-    log_start : array of shape (n_states,)
-        Logarithm of the distribution of the first state of each sequence.
+    log_start : array of shape (n_sequences, n_states) or (1, n_states)
+        Logarithm of the distribution of the first state of each sequence, or of all.
     arcs : Arcs
 
     Returns
@@ -69,13 +69,14 @@ def forward(log_likelihood, offsets, log_start, arcs):
         impossible; it is then passed over as if it had not been observed.
     """
     filtered, log_scale = np.empty_like(log_likelihood), np.empty(len(log_likelihood))
-    for own in _spans(offsets):
-        frames, entered = log_likelihood[own].astype(np.float64), log_start.astype(np.float64)
-        filtered[own], log_scale[own] = single.forward(frames, entered, _in_float64(arcs))
+    for s, own in enumerate(_spans(offsets)):
+        frames, entered = log_likelihood[own].astype(float), log_start[s % len(log_start)]
+        found = single.forward(frames, entered.astype(float), _in_float64(arcs))
+        filtered[own], log_scale[own] = found
     return filtered, log_scale
 
 
-def backward(log_likelihood, filtered, log_scale, offsets, arcs):
+def backward(log_likelihood, filtered, log_scale, offsets, arcs, after=None):
     """Smooth: the distribution of the state of each frame given its whole sequence.
 
     Parameters
@@ -86,18 +87,49 @@ def backward(log_likelihood, filtered, log_scale, offsets, arcs):
         From :func:`forward`.
     offsets : array of int64, shape (n_sequences + 1,)
     arcs : Arcs
+    after : array of shape (n_sequences, n_states), optional
+        Logarithm of what the frames after the last one say about the state that follows it,
+        relative to their density; NaN where there are none.
 
     Returns
     -------
     array of float64, shape (n_arcs,)
-        Expected number of times that each arc is taken.
+        Expected number of times that each arc is taken, the steps to the frames after the last ones
+        included.
     """
     counts = np.zeros(len(arcs.sources))
-    for own in _spans(offsets):
-        frames, before = (array[own].astype(np.float64) for array in (log_likelihood, filtered))
-        counts += single.backward(frames, before, log_scale[own], None, _in_float64(arcs))[0]
+    for s, own in enumerate(_spans(offsets)):
+        frames, before = (array[own].astype(float) for array in (log_likelihood, filtered))
+        more = None if after is None or np.isnan(after[s, 0]) else after[s].astype(float)
+        counts += single.backward(frames, before, log_scale[own], more, _in_float64(arcs))[0]
         log_likelihood[own] = frames
     return counts
+
+
+def operators(log_likelihood, offsets, arcs):
+    """What sequences make of any distribution of their first state.
+
+    Parameters
+    ----------
+    log_likelihood : array of shape (n_frames, n_states)
+    offsets : array of int64, shape (n_sequences + 1,)
+    arcs : Arcs
+
+    Returns
+    -------
+    array of float64, shape (n_sequences, n_states, n_states)
+        Log-density of the frames of a sequence together with the last state, the column, given the
+        first state, the row.
+    """
+    n = log_likelihood.shape[1]
+    found = np.empty((len(offsets) - 1, n, n))
+    for s, own in enumerate(_spans(offsets)):
+        frames = log_likelihood[own].astype(float)
+        for j in range(n):
+            entered = np.where(np.arange(n) == j, 0.0, -np.inf)
+            filtered, log_scale = single.forward(frames, entered, _in_float64(arcs))
+            found[s, j] = filtered[-1] + log_scale.sum()  # -inf where a frame is impossible
+    return found
 
 
 def best_path(log_likelihood, offsets, log_start, arcs, path):
@@ -107,7 +139,7 @@ def best_path(log_likelihood, offsets, log_start, arcs, path):
     ----------
     log_likelihood : array of shape (n_frames, n_states)
     offsets : array of int64, shape (n_sequences + 1,)
-    log_start : array of shape (n_states,)
+    log_start : array of shape (1, n_states)
     arcs : Arcs
     path : array of int32, shape (n_frames,)
         Written to. Of equally good states the first.
@@ -117,9 +149,9 @@ def best_path(log_likelihood, offsets, log_start, arcs, path):
     array of float64, shape (n_sequences,)
         Log-probability of each sequence and its path; -inf where it is impossible.
     """
-    enter = np.full((len(log_start),) * 2, -np.inf, log_likelihood.dtype)
+    enter = np.full((log_start.shape[1],) * 2, -np.inf, log_likelihood.dtype)
     enter[arcs.targets, arcs.sources] = arcs.values
-    log_start = log_start.astype(log_likelihood.dtype)
+    log_start = log_start[0].astype(log_likelihood.dtype)
     return markov.best_path(log_likelihood, offsets, log_start, enter, path)
 
 

@@ -41,9 +41,11 @@ def forward(log_likelihood, offsets, log_start, arcs):
     return filtered, log_scale
 
 
-def backward(log_likelihood, filtered, log_scale, offsets, arcs):
+def backward(log_likelihood, filtered, log_scale, offsets, arcs, after=None):
     """Smooth; see `sequences.backward`."""
     xp, kernels, threads = _kernels(log_likelihood)
+    if after is None:
+        after = xp.empty((0, log_likelihood.shape[1]), log_likelihood.dtype)
     n_arcs = len(arcs.sources)
     blocks = min(_blocks(offsets), max(1, MOST_COUNTS // max(1, n_arcs)))
     counts = xp.zeros((blocks, n_arcs))
@@ -53,11 +55,26 @@ def backward(log_likelihood, filtered, log_scale, offsets, arcs):
         kernels.smooth,
         blocks,
         threads,
-        *(log_likelihood, filtered, scale, offsets, *leaving, counts),
+        *(log_likelihood, filtered, scale, offsets, *leaving, after, counts),
     )
     found = xp.empty(n_arcs)
     found[arcs.order] = counts.sum(axis=0)
     return found
+
+
+def operators(log_likelihood, offsets, arcs):
+    """What sequences make of any first state; see `sequences.operators`."""
+    xp, kernels, threads = _kernels(log_likelihood)
+    n = log_likelihood.shape[1]
+    found = xp.empty((len(offsets) - 1, n, n), log_likelihood.dtype)
+    level = xp.zeros((len(offsets) - 1, n))
+    per_sequence(
+        kernels.operators,
+        (len(offsets) - 1) * n,
+        threads,
+        *(log_likelihood, offsets, *_entering(arcs), found, level),
+    )
+    return found + level[:, :, None]
 
 
 def best_path(log_likelihood, offsets, log_start, arcs, path):
@@ -113,14 +130,15 @@ def _build(dtype, width):
     def forward(frames, offsets, start, bounds, sources, values, found, skipped):
         before = cuda.shared.array(width, dtype)
         predicted = cuda.shared.array(width, dtype)
-        thread, n = cuda.threadIdx.x, start.shape[0]
+        thread, n = cuda.threadIdx.x, start.shape[1]
         for s in range(cuda.blockIdx.x, offsets.shape[0] - 1, cuda.gridDim.x):
+            first = s if start.shape[0] > 1 else 0
             peak = zero
             for t in range(offsets[s], offsets[s + 1]):
                 for j in range(thread, n, cuda.blockDim.x):
                     p = nothing
                     if t == offsets[s]:
-                        p = start[j]
+                        p = start[first, j]
                     else:
                         top = nothing
                         for a in range(bounds[j], bounds[j + 1]):
@@ -153,16 +171,21 @@ def _build(dtype, width):
             cuda.syncthreads()
 
     @cuda.jit
-    def smooth(frames, filtered, log_scale, offsets, bounds, targets, values, counts):
+    def smooth(frames, filtered, log_scale, offsets, bounds, targets, values, then, counts):
         seen = cuda.shared.array(width, dtype)
         behind = cuda.shared.array(width, dtype)
         thread, n = cuda.threadIdx.x, frames.shape[1]
         for s in range(cuda.blockIdx.x, offsets.shape[0] - 1, cuda.gridDim.x):
+            more = s < then.shape[0] and not math.isnan(then[s, 0])
+            if more:
+                for i in range(thread, n, cuda.blockDim.x):
+                    seen[i] = then[s, i]
+                cuda.syncthreads()
             for back in range(offsets[s + 1] - offsets[s]):
                 t = offsets[s + 1] - 1 - back
                 for i in range(thread, n, cuda.blockDim.x):
                     after = zero
-                    if back > 0:
+                    if back > 0 or more:
                         top = nothing
                         for a in range(bounds[i], bounds[i + 1]):
                             term = seen[targets[a]] + values[a]
@@ -185,16 +208,52 @@ def _build(dtype, width):
                 cuda.syncthreads()
 
     @cuda.jit
+    def operators(frames, offsets, bounds, sources, values, found, level):
+        before = cuda.shared.array(width, dtype)
+        now = cuda.shared.array(width, dtype)
+        thread, n = cuda.threadIdx.x, frames.shape[1]
+        s, origin = cuda.blockIdx.x // n, cuda.blockIdx.x % n
+        peak = zero
+        for t in range(offsets[s], offsets[s + 1]):
+            for j in range(thread, n, cuda.blockDim.x):
+                p = nothing
+                if t == offsets[s]:
+                    p = zero if j == origin else nothing
+                else:
+                    top = nothing
+                    for a in range(bounds[j], bounds[j + 1]):
+                        term = before[sources[a]] + values[a]
+                        top = term if term > top else top
+                    if top > nothing:
+                        total = zero
+                        for a in range(bounds[j], bounds[j + 1]):
+                            total += math.exp(before[sources[a]] + values[a] - top)
+                        p = top - peak + math.log(total)
+                now[j] = p + frames[t, j]
+            cuda.syncthreads()
+            for j in range(thread, n, cuda.blockDim.x):
+                before[j] = now[j]
+            cuda.syncthreads()
+            if thread == 0:
+                level[s, origin] += peak
+            peak = nothing
+            for i in range(n):
+                peak = before[i] if before[i] > peak else peak
+            peak = peak if peak > nothing else zero
+        for j in range(thread, n, cuda.blockDim.x):
+            found[s, origin, j] = before[j]
+
+    @cuda.jit
     def best_path(frames, offsets, start, bounds, sources, values, origin, path, best):
         before = cuda.shared.array(width, dtype)
         now = cuda.shared.array(width, dtype)
-        thread, n = cuda.threadIdx.x, start.shape[0]
+        thread, n = cuda.threadIdx.x, start.shape[1]
         for s in range(cuda.blockIdx.x, offsets.shape[0] - 1, cuda.gridDim.x):
             for t in range(offsets[s], offsets[s + 1]):
                 for j in range(thread, n, cuda.blockDim.x):
                     top, place = nothing, 0
                     if t == offsets[s]:
-                        top = start[j]
+                        top = start[0, j]
                     else:
                         for a in range(bounds[j], bounds[j + 1]):
                             term = before[sources[a]] + values[a]
@@ -247,14 +306,14 @@ def _build(dtype, width):
                     state = sources[chosen] if back else chosen
                     paths[d, t] = state
 
-    return _Kernels(forward, smooth, best_path, draw_paths)
+    return _Kernels(forward, smooth, operators, best_path, draw_paths)
 
 
 class _Kernels:
     """The kernels of one dtype and width."""
 
-    def __init__(self, forward, smooth, best_path, draw_paths):
-        self.forward, self.smooth = forward, smooth
+    def __init__(self, forward, smooth, operators, best_path, draw_paths):
+        self.forward, self.smooth, self.operators = forward, smooth, operators
         self.best_path, self.draw_paths = best_path, draw_paths
 
 
